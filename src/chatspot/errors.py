@@ -1,0 +1,65 @@
+"""Every error that this project raises on purpose, and the exit code the command line gives it.
+
+::
+
+    ChatSpotError                 1
+      RegionError                 2   a region that cannot be: reversed, empty, outside, NaN, wrong frame
+      ImageError                  3   a picture that cannot be opened, or is too large
+      MessageError                4   a conversation that cannot be: no text, region of a missing picture
+      CheckpointError             5   weights missing, damaged or of another kind
+      DataError                   6   a training or evaluation record that cannot be read
+      RecipeError                 7   a training recipe that cannot run
+      TrainingError               8   a run that had to stop
+
+A message says what is wrong, where, what was expected and got, and what to do.
+"""
+
+from __future__ import annotations
+
+
+class ChatSpotError(Exception):
+    """Base of all errors raised on purpose; ``exit_code`` is what the command line returns."""
+
+    exit_code = 1
+
+
+class RegionError(ChatSpotError, ValueError):
+    """A region that cannot be."""
+
+    exit_code = 2
+
+
+class ImageError(ChatSpotError, ValueError):
+    """A picture that cannot be opened or is too large."""
+
+    exit_code = 3
+
+
+class MessageError(ChatSpotError, ValueError):
+    """A conversation that cannot be."""
+
+    exit_code = 4
+
+
+class CheckpointError(ChatSpotError):
+    """Weights missing, damaged or of another kind."""
+
+    exit_code = 5
+
+
+class DataError(ChatSpotError, ValueError):
+    """A training or evaluation record that cannot be read."""
+
+    exit_code = 6
+
+
+class RecipeError(ChatSpotError, ValueError):
+    """A training recipe that cannot run."""
+
+    exit_code = 7
+
+
+class TrainingError(ChatSpotError, RuntimeError):
+    """A training run that had to stop."""
+
+    exit_code = 8
