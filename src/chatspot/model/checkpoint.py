@@ -1,0 +1,342 @@
+"""Checkpoints: stock transformers folders of LLaVA and its processor, whose ``config.json`` also holds our settings.
+
+::
+
+    config.json              stock LLaVA configuration; our prompt settings under "chatspot"
+    model.safetensors        or model.safetensors.index.json and its shards
+    processor_config.json    how pictures are fitted and counted
+    tokenizer.json, tokenizer_config.json
+    chat_template.jinja      the template that training used; it stays with the weights
+
+What a folder says about itself is compared before its weights are opened: a template of another version, a centre crop
+that hides regions, or a picture token that the embedding does not know would not fail, it would answer badly.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+from transformers.utils import logging
+
+import chatspot.model.efficientnet_lite  # noqa: F401 (registers nano's vision tower)
+from chatspot.errors import CheckpointError
+from chatspot.model.projector import stock_state_dict
+from chatspot.prompts import PromptSettings, template_source
+from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
+from chatspot.prompts.render import PROMPT_VERSIONS
+
+CONFIG, PROCESSOR, TEMPLATE = "config.json", "processor_config.json", "chat_template.jinja"
+WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
+FILES = (CONFIG, PROCESSOR, TEMPLATE, "tokenizer.json", "tokenizer_config.json")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")  # owner/name
+TEMPLATE_NAME = re.compile(r"\{#-?\s*([\w-]+), version (\d+)")  # the first line of a shipped template
+IMAGE_FITS = ("stretch", "pad")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An opened checkpoint; ``model`` is in evaluation mode, ``path`` the local folder it came from."""
+
+    model: LlavaForConditionalGeneration
+    processor: LlavaProcessor
+    settings: PromptSettings
+    path: Path
+
+    @property
+    def tokens_per_image(self) -> int:
+        """How many image tokens stand for one picture."""
+        return self.model.config.image_seq_length
+
+    @property
+    def template(self) -> str:
+        """The Jinja source of the chat template that this checkpoint was trained with."""
+        return str(self.processor.chat_template)
+
+
+def load_checkpoint(
+    source: str | os.PathLike[str],
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str | None = None,
+) -> Checkpoint:
+    """Open a checkpoint folder, or one of the Hugging Face hub by its id "owner/name" (fetched once, then cached).
+
+    ``dtype`` None keeps the saved one; ``device`` None leaves the model on the CPU. Raises ``CheckpointError`` naming
+    what is missing, damaged, of another kind or in contradiction.
+    """
+    folder = local_folder(source)
+    config, settings = check_folder(folder)
+    with quiet():
+        processor = open_processor(folder, config)
+        model = open_model(folder, config, "auto" if dtype is None else dtype)
+    if device is not None:
+        torch.nn.Module.to(model, device)
+    return Checkpoint(model, processor, settings, folder)
+
+
+def save_checkpoint(
+    folder: str | os.PathLike[str],
+    model: LlavaForConditionalGeneration,
+    processor: LlavaProcessor,
+    settings: PromptSettings,
+) -> Path:
+    """Write a checkpoint at ``folder`` and give back its path.
+
+    Everything is written beside ``folder`` as ``.NAME.PID.partial`` and renamed at the end, so ``folder`` is never
+    half-written. A checkpoint that stands there is replaced; anything else is left alone (``CheckpointError``). A
+    projector that trains as a plain linear layer is written in the stock layout.
+    """
+    folder = Path(folder).expanduser().resolve()
+    check_replaceable(folder)
+    if not isinstance(model, LlavaForConditionalGeneration):
+        raise CheckpointError(f"a {type(model).__name__} cannot be saved as a checkpoint, expected "
+                              "LlavaForConditionalGeneration; merge low-rank updates first")  # fmt: skip
+    model.config.chatspot = settings.to_json()
+    if processor.chat_template is None:
+        processor.chat_template = template_source(settings.template)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        with quiet():
+            processor.save_pretrained(partial)
+            model.save_pretrained(partial, state_dict=stock_state_dict(model))
+            config, _ = check_folder(partial)
+            open_processor(partial, config)
+        put_in_place(partial, folder)
+    except OSError as error:
+        raise CheckpointError(f"the checkpoint could not be saved at {folder} ({error}); free disk space or choose "
+                              "another folder") from error  # fmt: skip
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    return folder
+
+
+def check_replaceable(folder: Path) -> None:
+    """Refuse to write over anything but nothing, an empty folder, or a checkpoint without foreign files."""
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is a file; choose a folder for the checkpoint")
+    names = sorted(path.name for path in folder.iterdir())
+    if not names:
+        return
+    if CONFIG not in names or "chatspot" not in read_json(folder / CONFIG):
+        raise CheckpointError(f"{folder} is not empty and not a checkpoint (it holds {', '.join(names[:3])}); nothing "
+                              "was written; choose another folder")  # fmt: skip
+    foreign = [name for name in names if not name.endswith((".json", ".jinja", ".safetensors", ".model"))]
+    if foreign:
+        raise CheckpointError(f"{folder} holds a checkpoint and also {', '.join(foreign[:3])}, which saving would "
+                              "delete; move it, or choose another folder")  # fmt: skip
+
+
+def put_in_place(partial: Path, folder: Path) -> None:
+    """Rename ``partial`` to ``folder``; what stood there is kept until the new one stands."""
+    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
+    if folder.exists():
+        folder.rename(old)
+    try:
+        partial.rename(folder)
+    except OSError:
+        if old.exists():
+            old.rename(folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def local_folder(source: str | os.PathLike[str]) -> Path:
+    """The folder itself, or the cached copy of the hub repository that ``source`` names."""
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path
+    if path.exists():
+        raise CheckpointError(f"{path} is a file; give the checkpoint's folder")
+    if not HUB_ID.fullmatch(str(source)):
+        raise CheckpointError(f"there is no checkpoint folder {path}; check the path (a hub id reads owner/name)")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        return Path(snapshot_download(str(source), allow_patterns=["*.json", "*.jinja", "*.safetensors"]))
+    except (HfHubHTTPError, OSError, ValueError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CheckpointError(f"{source} is no local folder and could not be fetched from the Hugging Face hub "
+                              f"({reason}); check the id and the network, or give a folder") from error  # fmt: skip
+
+
+def check_folder(folder: Path) -> tuple[Any, PromptSettings]:
+    """The configuration and settings of a complete folder of ours; ``CheckpointError`` for any other."""
+    if not (folder / CONFIG).is_file():
+        raise CheckpointError(f"{folder} is no checkpoint: {CONFIG} is missing")
+    stored = read_json(folder / CONFIG)
+    kind = stored.get("model_type")
+    if kind != "llava":
+        raise CheckpointError(f"{folder} holds a model of kind {kind!r}, expected 'llava'; give a ChatSpot checkpoint")
+    if "chatspot" not in stored:
+        raise CheckpointError(f"{folder} holds a LLaVA model without ChatSpot's settings: {CONFIG} has no key "
+                              "'chatspot'; its prompt is unknown")  # fmt: skip
+    for name in (*FILES, *weight_files(folder)):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} is incomplete: {name} is missing; fetch or save the checkpoint again")
+    settings = settings_from_json(stored["chatspot"], folder)
+    check_template((folder / TEMPLATE).read_text("utf-8"), settings, folder)
+    config = open_config(folder)
+    check_pictures(read_json(folder / PROCESSOR), config, settings, folder)
+    return config, settings
+
+
+def weight_files(folder: Path) -> list[str]:
+    """The names of the weight files that the folder should hold."""
+    if not (folder / INDEX).is_file():
+        return [WEIGHTS]
+    shards = read_json(folder / INDEX).get("weight_map")
+    if not isinstance(shards, dict) or not shards:
+        raise CheckpointError(f"{folder / INDEX} is damaged: it names no weight file; fetch or save it again")
+    return sorted({str(name) for name in shards.values()})
+
+
+def settings_from_json(stored: Any, folder: Path) -> PromptSettings:
+    """The prompt settings in ``config.json``; ``CheckpointError`` when they are not what this version knows."""
+    where = f"{folder / CONFIG}, key 'chatspot'"
+    known = {field.name: type(field.default) for field in fields(PromptSettings)}
+    if not isinstance(stored, dict) or set(stored) != set(known):
+        found = sorted(stored) if isinstance(stored, dict) else stored
+        raise CheckpointError(f"{where}: expected exactly {sorted(known)}, got {found}; it was made by another "
+                              "version of chatspot")  # fmt: skip
+    for name, kind in known.items():
+        if type(stored[name]) is not kind:
+            raise CheckpointError(f"{where}: {name} should be of type {kind.__name__}, got {stored[name]!r}")
+    settings = PromptSettings(**stored)
+    if settings.image_fit not in IMAGE_FITS:
+        raise CheckpointError(f"{where}: image_fit should be one of {IMAGE_FITS}, got {settings.image_fit!r}")
+    newest = PROMPT_VERSIONS.get(settings.template)
+    if newest is None or not 1 <= settings.version <= newest:
+        raise CheckpointError(f"{where}: template {settings.template!r} version {settings.version} is unknown; this "
+                              f"chatspot knows {PROMPT_VERSIONS}; upgrade it")  # fmt: skip
+    return settings
+
+
+def check_template(source: str, settings: PromptSettings, folder: Path) -> None:
+    """The template file must name itself as the settings do."""
+    match = TEMPLATE_NAME.match(source)
+    found = f"{match[1]!r} version {match[2]}" if match else "no name and version in its first line"
+    expected = f"{settings.template!r} version {settings.version}"
+    if found != expected:
+        raise CheckpointError(f"{folder / TEMPLATE} says {found}, but {CONFIG} says {expected}; the prompt that the "
+                              "model was trained with is unknown: fetch the checkpoint again")  # fmt: skip
+
+
+def open_config(folder: Path) -> Any:
+    """The LLaVA configuration; ``CheckpointError`` when transformers cannot read it."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    try:
+        return LlavaConfig.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, StrictDataclassError) as error:
+        raise CheckpointError(f"{folder / CONFIG} is no LLaVA configuration that can be read ({error})") from error
+
+
+def check_pictures(stored: dict[str, Any], config: Any, settings: PromptSettings, folder: Path) -> None:
+    """The processor must show every part of a picture, in the square and with the token count of the model."""
+    where = folder / PROCESSOR
+    images = stored.get("image_processor")
+    if not isinstance(images, dict):
+        raise CheckpointError(f"{where} has no key 'image_processor'; save the checkpoint again")
+    side = config.vision_config.image_size
+    expected: dict[str, Any] = {
+        "size": {"height": side, "width": side},
+        "do_resize": True,
+        "do_center_crop": False,
+        "do_pad": settings.image_fit == "pad",
+    }
+    for name, value in expected.items():
+        found = images.get(name, False)
+        if (bool(found) if isinstance(value, bool) else found) != value:
+            raise CheckpointError(f"{where}: {name} is {found!r}, but image_fit {settings.image_fit!r} and the "
+                                  f"encoder's side of {side} px want {value!r}; regions would be hidden")  # fmt: skip
+    strategy = stored.get("vision_feature_select_strategy")
+    if strategy != config.vision_feature_select_strategy:
+        raise CheckpointError(f"{where}: vision_feature_select_strategy is {strategy!r}, the model's is "
+                              f"{config.vision_feature_select_strategy!r}")  # fmt: skip
+    patch, additional = stored.get("patch_size"), stored.get("num_additional_image_tokens", 0)
+    if not isinstance(patch, int) or patch < 1 or not isinstance(additional, int):
+        raise CheckpointError(f"{where}: patch_size {patch!r} and num_additional_image_tokens {additional!r} should be "
+                              "whole numbers")  # fmt: skip
+    count = (side // patch) ** 2 + additional - (strategy == "default")
+    if count != config.image_seq_length:
+        raise CheckpointError(f"{where} counts {count} tokens a picture, {CONFIG} says {config.image_seq_length}")
+
+
+def open_processor(folder: Path, config: Any) -> LlavaProcessor:
+    """The stock processor with Pillow's resizing (the one training used, on every machine), its tokens checked."""
+    try:
+        processor = LlavaProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
+    except Exception as error:  # tokenizers raises a bare Exception for a damaged file
+        raise CheckpointError(f"the processor in {folder} cannot be opened ({error}); fetch it again") from error
+    tokenizer = processor.tokenizer
+    rows = config.text_config.vocab_size
+    for token in (IMAGE_TOKEN, BOX_TOKEN, END_BOX_TOKEN):
+        ids = tokenizer(token, add_special_tokens=False)["input_ids"]
+        if len(ids) != 1 or token not in tokenizer.get_added_vocab():
+            raise CheckpointError(f"the tokenizer in {folder} has no token {token}; it belongs to another model")
+        if ids[0] >= rows:
+            raise CheckpointError(f"the tokenizer in {folder} gives {token} the id {ids[0]}, but the model has {rows} "
+                                  "rows of embedding; it belongs to another model")  # fmt: skip
+    image_id = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
+    if image_id != config.image_token_id:
+        raise CheckpointError(f"the tokenizer in {folder} gives {IMAGE_TOKEN} the id {image_id}, {CONFIG} says "
+                              f"{config.image_token_id}; it belongs to another model")  # fmt: skip
+    return processor
+
+
+def open_model(folder: Path, config: Any, dtype: torch.dtype | str) -> LlavaForConditionalGeneration:
+    """The weights in the stock class; ``CheckpointError`` when tensors are missing, extra, damaged or misshapen."""
+    advice = "fetch or save the checkpoint again"
+    opener: Any = LlavaForConditionalGeneration.from_pretrained  # with loading info it gives back a pair
+    try:
+        model, report = opener(
+            folder, config=config, dtype=dtype, local_files_only=True, use_safetensors=True, output_loading_info=True
+        )
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        raise CheckpointError(f"the weights in {folder} cannot be opened ({error}); {advice}") from error
+    for what in ("missing_keys", "unexpected_keys"):
+        names = sorted(report[what])
+        if names:
+            raise CheckpointError(f"the weights in {folder} do not fit {CONFIG}: {what.replace('_', ' ')} "
+                                  f"{', '.join(names[:3])} ({len(names)} in all); {advice}")  # fmt: skip
+    return model
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a JSON file; ``CheckpointError`` when it holds none."""
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read as JSON ({error}); fetch or save it again") from error
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path} should hold a JSON object, got {type(value).__name__}; fetch it again")
+    return value
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """transformers without progress bars and notes; what matters of them is raised here as an error."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity(logging.CRITICAL)
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
