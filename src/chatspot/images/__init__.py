@@ -2,5 +2,6 @@
 
 from chatspot.images.focal import focal_view
 from chatspot.images.load import MAX_PIXELS, open_image
+from chatspot.images.overlay import draw_regions
 
-__all__ = ["MAX_PIXELS", "focal_view", "open_image"]
+__all__ = ["MAX_PIXELS", "draw_regions", "focal_view", "open_image"]
