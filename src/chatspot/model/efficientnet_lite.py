@@ -53,8 +53,8 @@ class EfficientNetLiteConfig(PretrainedConfig):
     model_type = "chatspot_efficientnet_lite"
 
     def __init__(self, width: float = 1.1, depth: float = 1.2, image_size: int = 256, **kwargs):
-        if image_size % 128:
-            raise ValueError(f"image_size must be a multiple of 128 (16 strips of the stride-8 map), got {image_size}")
+        if image_size % 256:
+            raise ValueError(f"image_size must be a multiple of 256 (16 strips of the stride-16 map), got {image_size}")
         self.width, self.depth, self.image_size = width, depth, image_size
         self.patch_size = image_size // GRID  # LlavaProcessor counts (image_size / patch_size)^2 = 16 tokens
         kwargs.pop("patch_size", None)
