@@ -1,1 +1,1 @@
-"""."""
+"""Training: two stages over frozen vision features."""

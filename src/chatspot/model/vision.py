@@ -1,0 +1,42 @@
+"""Vision features apart from the rest of the model, so that they can be computed once and kept."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+from torch import Tensor
+from transformers import LlavaForConditionalGeneration
+
+from chatspot.model.efficientnet_lite import EfficientNetLiteModel
+
+
+def raw_features(model: LlavaForConditionalGeneration, pixel_values: Tensor) -> Tensor:
+    """Tower features before any standardisation, [B, tokens, features], chosen as the checkpoint's config says."""
+    tower, config = model.model.vision_tower, model.config
+    if isinstance(tower, EfficientNetLiteModel):
+        return tower.raw_features(pixel_values.to(tower.dtype))
+    hidden = tower(pixel_values.to(tower.dtype), output_hidden_states=True).hidden_states[config.vision_feature_layer]
+    return hidden[:, 1:] if config.vision_feature_select_strategy == "default" else hidden
+
+
+def standardised(model: LlavaForConditionalGeneration, raw: Tensor) -> Tensor:
+    """What the projector is given for ``raw`` features; the same shape."""
+    tower = model.model.vision_tower
+    if isinstance(tower, EfficientNetLiteModel):
+        return (raw - tower.feature_mean) * tower.feature_scale
+    return raw
+
+
+def visual_tokens(model: LlavaForConditionalGeneration, raw: Tensor) -> Tensor:
+    """Raw features [B, tokens, features] as visual tokens in the language model's space, [B, tokens, hidden]."""
+    projector = model.model.multi_modal_projector
+    return projector(standardised(model, raw).to(next(projector.parameters()).dtype))
+
+
+def tower_identity(model: LlavaForConditionalGeneration) -> str:
+    """A name for the tower's weights and reading, for keys of kept features: its class and a hash of one layer."""
+    tower = model.model.vision_tower
+    first = next(p for p in tower.parameters() if p.dim() > 1)
+    digest = hashlib.sha256(first.detach().to(torch.float32).cpu().numpy().tobytes()).hexdigest()[:12]
+    return f"{type(tower).__name__}/{model.config.vision_config.image_size}/{digest}"

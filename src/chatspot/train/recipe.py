@@ -1,0 +1,74 @@
+"""A training recipe: what is trained, on what, how. Read from YAML; unknown keys and impossible values are errors."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from chatspot.data import QuestionSettings
+from chatspot.errors import RecipeError
+
+
+class Strict(BaseModel):
+    """Fields are named or refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Source(Strict):
+    """A folder of region JSON lines and how its questions are made; a relative folder is below the recipe's data."""
+
+    folder: str
+    questions: QuestionSettings = QuestionSettings()
+    limit: int | None = Field(default=None, ge=1, description="at most so many dialogues")
+
+
+class Recipe(Strict):
+    """One stage of training. The paper's numbers (section 4.1): AdamW, learning rate 2e-3 in align and 2e-5 in
+    instruct, batch 128, 3 epochs; warm-up and schedule are LLaVA's (cosine, 3 %)."""
+
+    stage: Literal["align", "instruct"]
+    sources: tuple[Source, ...] = Field(min_length=1)
+    learning_rate: float = Field(gt=0)
+    projector_learning_rate: float | None = Field(default=None, gt=0)
+    epochs: float = Field(default=1.0, gt=0)
+    batch_tokens: int = Field(default=2048, ge=64, description="padded tokens in a step")
+    longest: int = Field(default=640, ge=32, description="longer dialogues are left out, and counted")
+    warmup_share: float = Field(default=0.03, ge=0, le=1)
+    clip_norm: float = Field(default=1.0, gt=0)
+    lora_rank: int = Field(default=0, ge=0, description="0: no low-rank update; instruct then trains all weights")
+    lora_alpha: int = Field(default=64, ge=1)
+    projector_start: Literal["regression", "random"] = "random"
+    without_focal_share: float = Field(default=0.0, ge=0, le=1)
+    checkpoint_every: int = Field(default=50, ge=1)
+    seed: int = 0
+
+
+def load_recipe(path: Path) -> Recipe:
+    """The recipe in a YAML file. ``RecipeError`` names the file, the key and, for an unknown one, the nearest key."""
+    if not path.is_file():
+        raise RecipeError(f"there is no recipe at {path}")
+    try:
+        values = yaml.safe_load(path.read_text("utf-8"))
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{path} is no YAML: {error}") from error
+    return parse_recipe(values, str(path))
+
+
+def parse_recipe(values: Any, where: str) -> Recipe:
+    """The recipe that a mapping describes; ``where`` opens the message of any error."""
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        key = ".".join(str(place) for place in fault["loc"]) or "the file"
+        hint = ""
+        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+            known = [*Recipe.model_fields, *Source.model_fields, *QuestionSettings.__dataclass_fields__]
+            near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise RecipeError(f"{where}: {key}: {fault['msg']} (got {str(fault['input'])[:60]}){hint}") from error
