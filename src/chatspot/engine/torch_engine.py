@@ -1,0 +1,374 @@
+"""Answers computed with PyTorch: pictures encoded once and kept, prompts batched, tokens chosen greedily.
+
+::
+
+    conversation -> segments -> ids          chatspot.prompts (never a processor's own template call on user text)
+    pictures     -> tower -> visual tokens   kept by content, so further questions about a picture do not encode it
+    both         -> embeddings -> tokens     one cached forward pass of the stock model for each token
+
+Choosing tokens is a plain loop and not ``generate()``: batches, streams and log-probabilities come from the same few
+lines, and a stream that its reader leaves simply stops. A test holds it against ``generate()``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+import torch
+from PIL import Image
+from torch import Tensor
+from transformers import DynamicCache, LlavaForConditionalGeneration
+
+from chatspot.engine.interface import Reply, Request
+from chatspot.errors import MessageError
+from chatspot.images import focal_view
+from chatspot.model.checkpoint import Checkpoint
+from chatspot.model.efficientnet_lite import EfficientNetLiteModel
+from chatspot.model.vision import raw_features, visual_tokens
+from chatspot.prompts import PromptSettings, encode, pictures, render
+from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN
+from chatspot.regions import Region
+
+ViewKey: TypeAlias = Hashable  # a picture's content hash and the region of its focal view, or None for the whole
+
+TEXT_LIMIT = 2048  # tokens of prompt and answer together; source: the paper
+CPU_CHUNK, GPU_CHUNK = 4, 32  # pictures that pass the tower together; on CPUs larger batches are slower (measured)
+BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}  # padded prompt and answer tokens computed together; bounds the memory
+KEPT_BYTES = 64 * 2**20  # visual tokens that are kept; nano's are 18 kB a picture, the paper's 2 MB
+INCOMPLETE = "\N{REPLACEMENT CHARACTER}"  # how the tokenizer writes bytes that are no whole character
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A request as ids; ``views`` fill the runs of image tokens in their order."""
+
+    ids: list[int]
+    views: list[ViewKey]
+    max_new_tokens: int
+
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt and of the longest answer to it."""
+        return len(self.ids) + self.max_new_tokens
+
+
+@dataclass
+class Answering:
+    """An answer while it grows."""
+
+    ids: list[int] = field(default_factory=list)
+    logprob: float = 0.0
+    ended: bool = False
+
+
+class TorchEngine:
+    """An ``Engine`` over an opened checkpoint, which it takes over: the model is moved and cast in place.
+
+    ``device``: "auto" (a GPU that torch knows, else the CPU) or a torch device. ``dtype`` is the language model's:
+    "auto" is bfloat16 where the hardware computes in it and float32 elsewhere, or a torch dtype or its name. Nano's
+    vision tower stays in float32: it is small, and convolutions are no faster in bfloat16 on CPUs. ``focal_view`` None
+    leaves the checkpoint's setting. Raises ``MessageError`` for a device or dtype that is not there.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        device: str | torch.device = "auto",
+        dtype: str | torch.dtype = "auto",
+        focal_view: bool | None = None,
+    ):
+        self.checkpoint = checkpoint
+        self._device = chosen_device(device)
+        self.dtype = chosen_dtype(dtype, self._device)
+        self._settings = checkpoint.settings
+        if focal_view is not None:
+            self._settings = replace(checkpoint.settings, focal_view=focal_view)
+        self.model = placed_model(checkpoint.model, self._device, self.dtype)
+        self.tokenizer: Any = checkpoint.processor.tokenizer
+        self.kept = KeptViews(KEPT_BYTES)
+        self.end_ids = end_ids(self.model, self.tokenizer)
+        self.hidden_ids = hidden_ids(self.tokenizer)
+        self.text_limit = min(TEXT_LIMIT, self.model.config.text_config.max_position_embeddings)
+
+    @property
+    def name(self) -> str:
+        """The checkpoint folder's name."""
+        return self.checkpoint.path.name
+
+    @property
+    def device(self) -> str:
+        """The torch device, such as "cpu" or "cuda:0"."""
+        return str(self._device)
+
+    @property
+    def settings(self) -> PromptSettings:
+        """The prompt settings in use."""
+        return self._settings
+
+    def answer(self, requests: Sequence[Request]) -> list[Reply]:
+        """One reply for each request, in order; prompts of like length are computed together.
+
+        Raises ``MessageError`` when a prompt and its answer do not fit the text limit; then nothing is computed.
+        """
+        hashes: dict[int, str] = {}
+        prompts = [self.prompt(request, number, hashes) for number, request in enumerate(requests)]
+        replies: dict[int, Reply] = {}
+        for batch in batches(prompts, BATCH_TOKENS.get(self._device.type, BATCH_TOKENS["cpu"])):
+            views = self.encoded([requests[number] for number in batch], [prompts[number] for number in batch])
+            answers = self.decode([prompts[number] for number in batch], views)
+            replies.update(zip(batch, map(self.reply, answers), strict=True))
+        return [replies[number] for number in range(len(requests))]
+
+    def stream(self, request: Request) -> Iterator[str]:
+        """The answer in pieces of whole characters; a model that writes no text yields none.
+
+        Raises ``MessageError`` as ``answer`` does, with the first piece.
+        """
+        prompt = self.prompt(request, 0, {})
+        answering, said = Answering(), ""
+        for tokens, logprobs in self.steps([prompt], self.encoded([request], [prompt])):
+            self.grow(answering, tokens[0], logprobs[0])
+            done = answering.ended or len(answering.ids) == prompt.max_new_tokens
+            text = self.text(answering.ids)
+            if not done:
+                text = text.rstrip(INCOMPLETE)  # the next token may complete the character
+            if len(text) > len(said):
+                yield text[len(said) :]
+                said = text
+            if done:
+                return
+
+    def prompt(self, request: Request, number: int, hashes: dict[int, str]) -> Prompt:
+        """Request ``number`` as ids and views; ``hashes`` keeps the content hash of each picture object seen."""
+        segments = render(
+            request.conversation,
+            self._settings,
+            template=self.checkpoint.template,
+            special_tokens=self.tokenizer.special_tokens_map,
+            add_generation_prompt=True,
+        )
+        ids = encode(segments, self.tokenizer, self.checkpoint.tokens_per_image).input_ids
+        if len(ids) + request.max_new_tokens > self.text_limit:
+            raise MessageError(f"request {number} is too long: its prompt has {len(ids)} tokens and its answer up to "
+                               f"{request.max_new_tokens}, together at most {self.text_limit}; shorten the question or "
+                               "the history, name fewer regions, or lower max_new_tokens")  # fmt: skip
+        views: list[ViewKey] = []
+        for picture in pictures(request.conversation, self._settings):
+            image = request.images[picture.image]
+            if id(image) not in hashes:
+                hashes[id(image)] = content_hash(image)
+            views.append((hashes[id(image)], picture.region))
+        return Prompt(ids, views, request.max_new_tokens)
+
+    def encoded(self, requests: Sequence[Request], prompts: Sequence[Prompt]) -> dict[ViewKey, Tensor]:
+        """Visual tokens [tokens, hidden] of every view of the prompts: kept ones, and the others computed now."""
+        found: dict[ViewKey, Tensor] = {}
+        missing: dict[ViewKey, tuple[Image.Image, Region | None]] = {}
+        for request, prompt in zip(requests, prompts, strict=True):
+            shown = pictures(request.conversation, self._settings)
+            for picture, key in zip(shown, prompt.views, strict=True):
+                kept = self.kept.get(key)
+                if kept is not None:
+                    found[key] = kept
+                else:
+                    missing[key] = (request.images[picture.image], picture.region)
+        keys = list(missing)
+        chunk = CPU_CHUNK if self._device.type == "cpu" else GPU_CHUNK
+        for start in range(0, len(keys), chunk):
+            some = keys[start : start + chunk]
+            for key, tokens in zip(some, self.encode_views([missing[key] for key in some]), strict=True):
+                found[key] = tokens.clone()  # of its own memory, so that dropping one frees it
+                self.kept.put(key, found[key])
+        return found
+
+    @torch.inference_mode()
+    def encode_views(self, views: Sequence[tuple[Image.Image, Region | None]]) -> Tensor:
+        """The views through tower and projector together: [views, tokens, hidden] in the language model's dtype."""
+        shown = [image if region is None else focal_view(image, region) for image, region in views]
+        pixels = self.checkpoint.processor.image_processor(images=shown, return_tensors="pt")["pixel_values"]
+        pixels = pixels.to(self._device)
+        if isinstance(self.model.model.vision_tower, EfficientNetLiteModel):
+            pixels = pixels.contiguous(memory_format=torch.channels_last)
+        return visual_tokens(self.model, raw_features(self.model, pixels)).to(self.dtype)
+
+    def decode(self, prompts: Sequence[Prompt], views: dict[ViewKey, Tensor]) -> list[Answering]:
+        """The answers to a batch of prompts."""
+        answers = [Answering() for _ in prompts]
+        for tokens, logprobs in self.steps(prompts, views):
+            open_rows = 0
+            for answering, prompt, token, logprob in zip(answers, prompts, tokens, logprobs, strict=True):
+                if not answering.ended and len(answering.ids) < prompt.max_new_tokens:
+                    self.grow(answering, token, logprob)
+                    open_rows += not answering.ended and len(answering.ids) < prompt.max_new_tokens
+            if not open_rows:
+                break
+        return answers
+
+    def steps(self, prompts: Sequence[Prompt], views: dict[ViewKey, Tensor]) -> Iterator[tuple[list[int], list[float]]]:
+        """Token after token of a left-padded batch, with log-probabilities: one of each for every row, without end.
+
+        A row that has ended goes on until its reader stops; rows do not see each other.
+        """
+        length = max(len(prompt.ids) for prompt in prompts)
+        padding = torch.tensor([length - len(prompt.ids) for prompt in prompts], device=self._device)
+        mask = torch.arange(length, device=self._device) >= padding[:, None]
+        embeddings = self.embedded(prompts, views, length)
+        cache = DynamicCache(config=self.model.config.text_config)
+        positions = (torch.arange(length, device=self._device) - padding[:, None]).clamp(min=0)
+        padded = bool(padding.any())
+        while True:
+            tokens, logprobs = self.step(embeddings, mask.long() if padded else None, positions, cache)
+            yield tokens.tolist(), logprobs.tolist()
+            embeddings = self.model.get_input_embeddings()(tokens)[:, None].detach()
+            mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=1)
+            positions = positions[:, -1:] + 1
+
+    @torch.inference_mode()
+    def step(
+        self, embeddings: Tensor, mask: Tensor | None, positions: Tensor, cache: DynamicCache
+    ) -> tuple[Tensor, Tensor]:
+        """The likeliest next token of each row and its log-probability, both [rows]; ``cache`` grows."""
+        hidden = self.model.model(
+            inputs_embeds=embeddings,
+            attention_mask=mask,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+        ).last_hidden_state
+        # A row at a time [rows, hidden]: as [rows, 1, hidden] torch would copy the vocabulary's weights for every row.
+        logits = self.model.lm_head(hidden[:, -1])
+        best, tokens = logits.float().log_softmax(dim=-1).max(dim=-1)
+        return tokens, best
+
+    @torch.inference_mode()
+    def embedded(self, prompts: Sequence[Prompt], views: dict[ViewKey, Tensor], length: int) -> Tensor:
+        """The prompts' embeddings [rows, length, hidden], padded on the left, visual tokens in their places."""
+        pad = self.tokenizer.pad_token_id or 0  # whatever it is, the mask hides it
+        ids = torch.tensor([[pad] * (length - len(p.ids)) + p.ids for p in prompts], device=self._device)
+        embeddings = self.model.get_input_embeddings()(ids)
+        for row, prompt in enumerate(prompts):
+            if prompt.views:
+                places = torch.tensor(prompt.ids, device=self._device) == self.model.config.image_token_id
+                embeddings[row, length - len(prompt.ids) :][places] = torch.cat([views[key] for key in prompt.views])
+        return embeddings
+
+    def grow(self, answering: Answering, token: int, logprob: float) -> None:
+        """Add a token to an answer."""
+        answering.ids.append(token)
+        answering.logprob += logprob
+        answering.ended = token in self.end_ids
+
+    def reply(self, answering: Answering) -> Reply:
+        """A finished answer."""
+        finish = "end" if answering.ended else "length"
+        return Reply(self.text(answering.ids), tuple(answering.ids), answering.logprob, finish)
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of an answer's tokens: box markup stays, control tokens do not."""
+        shown = [token for token in ids if token not in self.hidden_ids]
+        return str(self.tokenizer.decode(shown, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+
+class KeptViews:
+    """Visual tokens by view, up to ``most_bytes`` of them; those unused for longest go first."""
+
+    def __init__(self, most_bytes: int):
+        self.most_bytes, self.bytes = most_bytes, 0
+        self.views: OrderedDict[ViewKey, Tensor] = OrderedDict()
+
+    def get(self, key: ViewKey) -> Tensor | None:
+        """The view's tokens, or None where they are not kept."""
+        if key in self.views:
+            self.views.move_to_end(key)
+        return self.views.get(key)
+
+    def put(self, key: ViewKey, tokens: Tensor) -> None:
+        """Keep the tokens of a view that is not kept yet."""
+        self.views[key] = tokens
+        self.bytes += tokens.nbytes
+        while self.bytes > self.most_bytes:
+            _, oldest = self.views.popitem(last=False)
+            self.bytes -= oldest.nbytes
+
+
+def batches(prompts: Sequence[Prompt], most_tokens: int) -> Iterator[list[int]]:
+    """The prompts' numbers in batches of at most ``most_tokens`` padded tokens (or a single prompt), by length."""
+    batch: list[int] = []
+    for number in sorted(range(len(prompts)), key=lambda n: prompts[n].length):
+        if batch and prompts[number].length * (len(batch) + 1) > most_tokens:
+            yield batch
+            batch = []
+        batch.append(number)
+    if batch:
+        yield batch
+
+
+def content_hash(image: Image.Image) -> str:
+    """A hash of the picture's size and pixels."""
+    return hashlib.sha256(f"{image.mode} {image.size} ".encode() + image.tobytes()).hexdigest()
+
+
+def chosen_device(device: str | torch.device) -> torch.device:
+    """The torch device; ``MessageError`` when there is none of that name here."""
+    if device == "auto":
+        return torch.device("cuda:0" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise MessageError(f"there is no device {str(device)!r} here ({reason}); use 'auto' or 'cpu'") from error
+    return chosen
+
+
+def chosen_dtype(dtype: str | torch.dtype, device: torch.device) -> torch.dtype:
+    """The language model's dtype on ``device``; ``MessageError`` for a name that is none."""
+    if dtype == "auto":
+        fast = torch.cuda.is_bf16_supported() if device.type == "cuda" else fast_bfloat16_on_cpu(device)
+        return torch.bfloat16 if fast else torch.float32
+    found = dtype if isinstance(dtype, torch.dtype) else getattr(torch, str(dtype), None)
+    if found not in (torch.bfloat16, torch.float16, torch.float32):
+        raise MessageError(f"dtype must be 'auto', 'bfloat16', 'float16' or 'float32', got {dtype!r}")
+    return found
+
+
+def fast_bfloat16_on_cpu(device: torch.device) -> bool:
+    """Whether the CPU multiplies in bfloat16 itself; emulated, it is slower than float32."""
+    instructions = getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    return device.type == "cpu" and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported()) and bool(instructions())
+
+
+@torch.no_grad()
+def placed_model(
+    model: LlavaForConditionalGeneration, device: torch.device, dtype: torch.dtype
+) -> LlavaForConditionalGeneration:
+    """The model on ``device``: language model in ``dtype``, nano's tower and its projector in float32.
+
+    Parameters alone are cast: rotary frequencies are buffers, and rounded to 8 bits they would misplace far tokens.
+    """
+    inner = model.model
+    small_tower = isinstance(inner.vision_tower, EfficientNetLiteModel)
+    for name, parameter in model.named_parameters():
+        seeing = small_tower and name.startswith(("model.vision_tower.", "model.multi_modal_projector."))
+        parameter.data = parameter.data.to(device, torch.float32 if seeing else dtype)
+    torch.nn.Module.to(model, device)
+    if small_tower:
+        torch.nn.Module.to(inner.vision_tower, memory_format=torch.channels_last)
+    return model.requires_grad_(False).eval()
+
+
+def end_ids(model: LlavaForConditionalGeneration, tokenizer: Any) -> frozenset[int]:
+    """The tokens that end an answer: the tokenizer's end token and those of the checkpoint's generation settings."""
+    stored = model.generation_config.eos_token_id
+    many = stored if isinstance(stored, list) else [stored]
+    return frozenset(token for token in (tokenizer.eos_token_id, *many) if token is not None)
+
+
+def hidden_ids(tokenizer: Any) -> frozenset[int]:
+    """Control tokens that an answer's text leaves out: all but the box markup."""
+    control = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return frozenset(control - set(tokenizer.convert_tokens_to_ids([BOX_TOKEN, END_BOX_TOKEN])))
