@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 
 from chatspot.errors import RegionError
-from chatspot.regions.shapes import Box, Size
+from chatspot.regions.shapes import Box, Size, checked_size, number
 
 
 def jitter(box: Box, scale: float, *, size: Size, rng: random.Random) -> Box:
@@ -16,6 +16,7 @@ def jitter(box: Box, scale: float, *, size: Size, rng: random.Random) -> Box:
 
     Raises ``RegionError`` when ``scale`` is below 0 or at least 1.
     """
+    scale, (columns, rows) = number(scale, "jitter's scale"), checked_size(size, "jitter")
     if not 0 <= scale < 1:
         raise RegionError(f"jitter's scale must be in [0, 1), got {scale}")
     width, height = box.x2 - box.x1, box.y2 - box.y1
@@ -23,8 +24,8 @@ def jitter(box: Box, scale: float, *, size: Size, rng: random.Random) -> Box:
     y = (box.y1 + box.y2) / 2 + rng.uniform(-scale, scale) * height
     width *= 1 + rng.uniform(-scale, scale)
     height *= 1 + rng.uniform(-scale, scale)
-    x1, x2 = span_inside(x, width, 1 / size[0])
-    y1, y2 = span_inside(y, height, 1 / size[1])
+    x1, x2 = span_inside(x, width, 1 / columns)
+    y1, y2 = span_inside(y, height, 1 / rows)
     return Box.from_normalized(x1, y1, x2, y2)
 
 

@@ -4,15 +4,19 @@ Every value lives in one frame: fractions of the whole upright image, x to the r
 top-left corner and (1, 1) the bottom-right one. Pixels enter and leave only through named methods that take the image's
 ``size`` = (width, height). A value cannot be built by calling its class, so an unnamed frame cannot slip in.
 
-What leaves the image is an error unless the caller writes ``outside="clip"``.
+What leaves the image is an error unless the caller writes ``outside="clip"``: then points, boxes and strokes move to
+the nearest place inside, and a polygon is cut at the border. Whatever else cannot be is a ``RegionError``: no numbers,
+nothing left, more corners or runs than anybody draws (a limit on what a stranger's request can cost).
 """
 
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from chatspot.errors import RegionError
@@ -28,6 +32,13 @@ Outside: TypeAlias = Literal["error", "clip"]
 
 ROUNDING_SLACK = 1e-9  # a coordinate that floating point pushed this far outside is inside
 PIXEL_DECIMALS = 6  # to_pixels rounds here, so that whole pixels come back whole
+MAX_CORNERS = 10_000  # of a polygon's outline or a scribble's path
+MAX_CROSSINGS = 1_000  # of an outline with itself: making it valid takes 0.3 s by then, ten times that at twice as many
+MAX_STROKE_CROSSINGS = 20_000  # of a scribble's path with itself
+STROKE_PIECE = 64  # steps of a path that are thickened at once; far cheaper than all at once for a long path
+LEAST_PEN = 1e-6  # of the image's side
+MAX_MASK_PIXELS, MAX_MASK_SIDE, MAX_RUNS = 64_000_000, 65_535, 50_000
+MANY_SLABS = 5_000
 
 
 class Shape:
@@ -67,14 +78,16 @@ class Shape:
     def iou(self, other: Region) -> float:
         """Intersection over union of the two areas, 0 to 1; 0 where both are without area."""
         union = self.geometry.union(other.geometry).area
-        return float(self.geometry.intersection(other.geometry).area / union) if union > 0 else 0.0
+        shared = self.geometry.intersection(other.geometry).area
+        return min(float(shared / union), 1.0) if union > 0 else 0.0
 
     def contains(self, other: Region) -> bool:
         """Whether no part of ``other`` lies outside this region; a shared edge is inside."""
         return bool(self.geometry.covers(other.geometry))
 
     def to_bitmap(self, size: Size) -> np.ndarray:
-        """The region drawn on an image of ``size``: bool array [height, width], true where the region is."""
+        """The region drawn on an image of ``size``: bool array [height, width], true where the region is and along its
+        outline; at least one pixel is set."""
         return draw_geometry(self.geometry, size)
 
 
@@ -92,7 +105,7 @@ class Point(Shape):
     @classmethod
     def from_normalized(cls, x: float, y: float, *, outside: Outside = "error") -> Point:
         """A point from fractions of the image's width and height."""
-        (x, y) = placed([(x, y)], outside, "Point")[0]
+        x, y = placed(as_pairs([(x, y)], "Point"), outside, "Point")[0]
         return cls._make(x=x, y=y)
 
     @classmethod
@@ -131,6 +144,7 @@ class Box(Shape):
     @classmethod
     def from_normalized(cls, x1: float, y1: float, x2: float, y2: float, *, outside: Outside = "error") -> Box:
         """A box from the fractions of its left, top, right and bottom edges."""
+        x1, y1, x2, y2 = numbers((x1, y1, x2, y2), 4, "Box")
         if all(map(math.isfinite, (x1, y1, x2, y2))) and (x1 > x2 or y1 > y2):
             raise RegionError(f"Box is reversed: expected x1 < x2 and y1 < y2, got ({x1:g}, {y1:g}, {x2:g}, {y2:g}); "
                               "swap the corners, or use from_pixels_xywh for a width and a height")  # fmt: skip
@@ -144,6 +158,7 @@ class Box(Shape):
     @classmethod
     def from_normalized_xywh(cls, x: float, y: float, w: float, h: float, *, outside: Outside = "error") -> Box:
         """A box from the fractions of its left and top edges, width and height."""
+        x, y, w, h = numbers((x, y, w, h), 4, "Box")
         return cls.from_normalized(x, y, x + w, y + h, outside=outside)
 
     @classmethod
@@ -159,6 +174,7 @@ class Box(Shape):
         cls, x: float, y: float, w: float, h: float, *, size: Size, outside: Outside = "error"
     ) -> Box:
         """A box from left, top, width and height in pixels, as COCO writes it."""
+        x, y, w, h = numbers((x, y, w, h), 4, "Box")
         return cls.from_pixels(x, y, x + w, y + h, size=size, outside=outside)
 
     def to_pixels(self, size: Size) -> tuple[float, float, float, float]:
@@ -186,6 +202,16 @@ class Box(Shape):
 
         return box(self.x1, self.y1, self.x2, self.y2)
 
+    def to_bitmap(self, size: Size) -> np.ndarray:
+        """The box drawn on an image of ``size``: bool array [height, width], true where a pixel's middle is inside; at
+        least one pixel is set."""
+        import numpy as np
+
+        width, height = checked_size(size, "to_bitmap")
+        bitmap = np.zeros((height, width), dtype=bool)
+        bitmap[pixels_between(self.y1, self.y2, height), pixels_between(self.x1, self.x2, width)] = True
+        return bitmap
+
     def to_json(self) -> dict[str, Any]:
         """``{"box": [x1, y1, x2, y2]}``."""
         return {"box": list(self.bounds_xyxy)}
@@ -209,15 +235,18 @@ class Polygon(Shape):
             corners = corners[:-1]  # a closed ring repeats its first corner
         if len(corners) < 3:
             raise RegionError(f"Polygon needs at least 3 corners, got {len(corners)}; use Box or Point")
-        value = cls._make(points=tuple(placed(corners, outside, "Polygon")))
-        if value.geometry.area <= 0:
-            raise RegionError(f"Polygon is empty: its {len(corners)} corners enclose no area; got {corners[:4]}...")
+        kept = cut_to_image(corners) if outside == "clip" else corners
+        value = cls._make(points=tuple(placed(kept, outside, "Polygon")))
+        if len(value.points) < 3 or value.geometry.area <= 0:
+            where = " inside the image" if outside == "clip" else ""
+            raise RegionError(f"Polygon is empty{where}: its {len(corners)} corners enclose no area; got "
+                              f"{reprlib.repr(corners)}")  # fmt: skip
         return value
 
     @classmethod
     def from_pixels(cls, points: Iterable[Sequence[float]], *, size: Size, outside: Outside = "error") -> Polygon:
         """A polygon from corners in pixels of an image of ``size`` = (width, height)."""
-        return cls.from_normalized(scaled_down(as_pairs(points, "Polygon"), size, "Polygon"), outside=outside)
+        return cls.from_normalized(scaled_down(points, size, "Polygon"), outside=outside)
 
     def to_pixels(self, size: Size) -> tuple[XY, ...]:
         """The corners in pixels of an image of ``size`` = (width, height)."""
@@ -229,7 +258,10 @@ class Polygon(Shape):
         from shapely import make_valid
 
         outline = ShapelyPolygon(self.points)
-        return outline if outline.is_valid else areas_of(make_valid(outline))
+        if outline.is_valid:
+            return outline
+        check_crossings([*self.points, self.points[0]], MAX_CROSSINGS, "Polygon")
+        return areas_of(make_valid(outline))
 
     def to_json(self) -> dict[str, Any]:
         """``{"polygon": [[x, y], ...]}``."""
@@ -245,23 +277,27 @@ class Scribble(Shape):
 
     @classmethod
     def from_normalized(
-        cls, points: Iterable[Sequence[float]], *, pen_wh: tuple[float, float] = (0.02, 0.02), outside: Outside = "error"
+        cls, points: Iterable[Sequence[float]], *, pen_wh: XY = (0.02, 0.02), outside: Outside = "error"
     ) -> Scribble:
         """A stroke from points and ``pen_wh``, the pen's size as fractions of the image's width and height."""
         path = as_pairs(points, "Scribble")
         if not path:
             raise RegionError("Scribble needs at least one point, got none")
-        if not all(math.isfinite(p) and 0 < p <= 1 for p in pen_wh):
-            raise RegionError(f"Scribble's pen must be above 0 and at most 1 of the image, got {pen_wh}")
-        return cls._make(points=tuple(placed(path, outside, "Scribble")), pen_wh=(float(pen_wh[0]), float(pen_wh[1])))
+        pen = numbers(pen_wh, 2, "Scribble's pen")
+        if not all(LEAST_PEN <= p <= 1 for p in pen):
+            raise RegionError(f"Scribble's pen must be at least {LEAST_PEN:g} and at most 1 of the image's width and "
+                              f"height, got ({pen[0]:g}, {pen[1]:g})")  # fmt: skip
+        value = cls._make(points=tuple(placed(path, outside, "Scribble")), pen_wh=(pen[0], pen[1]))
+        check_crossings(value.points, MAX_STROKE_CROSSINGS, "Scribble")
+        return value
 
     @classmethod
     def from_pixels(
         cls, points: Iterable[Sequence[float]], *, pen: float, size: Size, outside: Outside = "error"
     ) -> Scribble:
         """A stroke from points in pixels and a round pen ``pen`` pixels wide, on an image of ``size``."""
-        path = scaled_down(as_pairs(points, "Scribble"), size, "Scribble")
-        return cls.from_normalized(path, pen_wh=(pen / size[0], pen / size[1]), outside=outside)
+        path = scaled_down(points, size, "Scribble")
+        return cls.from_normalized(path, pen_wh=scaled_down([(pen, pen)], size, "Scribble")[0], outside=outside)
 
     def to_pixels(self, size: Size) -> tuple[XY, ...]:
         """The path in pixels of an image of ``size`` = (width, height)."""
@@ -269,14 +305,18 @@ class Scribble(Shape):
 
     @cached_property
     def geometry(self) -> BaseGeometry:
-        from shapely import LineString, box
+        from shapely import LineString, box, unary_union
         from shapely import Point as ShapelyPoint
         from shapely.affinity import scale
 
         w, h = self.pen_wh
         path = [(x / w, y / h) for x, y in self.points]
-        line = ShapelyPoint(path[0]) if len(set(path)) == 1 else LineString(path)
-        return scale(line.buffer(0.5), w, h, origin=(0, 0)).intersection(box(0, 0, 1, 1))
+        if len(set(path)) == 1:
+            stroke = ShapelyPoint(path[0]).buffer(0.5)
+        else:
+            pieces = [path[at : at + STROKE_PIECE + 1] for at in range(0, len(path) - 1, STROKE_PIECE)]
+            stroke = unary_union([LineString(piece).buffer(0.5) for piece in pieces])
+        return scale(stroke, w, h, origin=(0, 0)).intersection(box(0, 0, 1, 1))
 
     def to_json(self) -> dict[str, Any]:
         """``{"scribble": [[x, y], ...], "pen_wh": [w, h]}``."""
@@ -294,22 +334,34 @@ class Mask(Shape):
     def from_runs(cls, counts: Iterable[int], *, size: Size) -> Mask:
         """A mask from COCO's uncompressed run lengths: columns top to bottom, left to right, unset run first."""
         width, height = checked_size(size, "Mask")
-        runs = tuple(int(c) for c in counts)
-        if any(c < 0 for c in runs) or sum(runs) != width * height:
+        if max(width, height) > MAX_MASK_SIDE or width * height > MAX_MASK_PIXELS:
+            raise RegionError(f"Mask is too large: {width} x {height}, at most {MAX_MASK_PIXELS:,} pixels and "
+                              f"{MAX_MASK_SIDE:,} a side; shrink it first")  # fmt: skip
+        if isinstance(counts, (str, bytes)) or not isinstance(counts, Iterable):
+            raise RegionError(f"Mask's runs are a list of whole numbers (COCO's compressed text is not read), got "
+                              f"{reprlib.repr(counts)}")  # fmt: skip
+        runs = [whole_number(count, "Mask's run") for count in islice(counts, MAX_RUNS + 1)]
+        if len(runs) > MAX_RUNS:
+            raise RegionError(f"Mask has more than {MAX_RUNS:,} runs; smooth it first")
+        if any(count < 0 for count in runs) or sum(runs) != width * height:
             raise RegionError(f"Mask's runs must be 0 or more and sum to {width} x {height} = {width * height} pixels, "
                               f"got a sum of {sum(runs)} and a smallest run of {min(runs, default=0)}")  # fmt: skip
         if sum(runs[1::2]) == 0:
             raise RegionError(f"Mask is empty: none of its {width} x {height} pixels is set")
-        return cls._make(counts=runs, size_wh=(width, height))
+        return cls._make(counts=tuple(joined_runs(runs)), size_wh=(width, height))
 
     @classmethod
     def from_bitmap(cls, bitmap: np.ndarray) -> Mask:
         """A mask from an array [height, width]; every value other than 0 is set."""
         import numpy as np
 
-        array = np.asarray(bitmap)
-        if array.ndim != 2 or not array.size:
-            raise RegionError(f"Mask's bitmap must be [height, width], got an array of shape {array.shape}")
+        try:
+            array = np.asarray(bitmap)
+        except ValueError as error:
+            raise RegionError(f"Mask's bitmap must be [height, width] with rows of one length ({error})") from error
+        if array.ndim != 2 or not array.size or array.dtype.kind not in "biuf":
+            raise RegionError("Mask's bitmap must be numbers or true/false as [height, width], got an array of shape "
+                              f"{array.shape} of {array.dtype}")  # fmt: skip
         flat = (array != 0).T.reshape(-1)
         edges = np.flatnonzero(np.diff(flat)) + 1
         runs = np.diff(np.concatenate([[0], edges, [flat.size]]))
@@ -317,7 +369,8 @@ class Mask(Shape):
         return cls.from_runs(counts, size=(array.shape[1], array.shape[0]))
 
     def to_bitmap(self, size: Size | None = None) -> np.ndarray:
-        """Bool array [height, width], of its own size or resampled (nearest pixel) to ``size`` = (width, height)."""
+        """Bool array [height, width], of its own size or resampled (nearest pixel) to ``size`` = (width, height); at
+        least one pixel is set."""
         import numpy as np
 
         width, height = self.size_wh
@@ -328,7 +381,15 @@ class Mask(Shape):
         wide, high = checked_size(size, "Mask")
         rows = ((np.arange(high) + 0.5) * height / high).astype(int)
         columns = ((np.arange(wide) + 0.5) * width / wide).astype(int)
-        return own[rows][:, columns]
+        bitmap = own[rows][:, columns]
+        if not bitmap.any():  # all that is set fell between the pixels that were looked at
+            down, right = own.nonzero()
+            bitmap[down * high // height, right * wide // width] = True
+        return bitmap
+
+    @property
+    def area(self) -> float:
+        return sum(self.counts[1::2]) / (self.size_wh[0] * self.size_wh[1])
 
     @cached_property
     def geometry(self) -> BaseGeometry:
@@ -343,7 +404,9 @@ class Mask(Shape):
                 length = min(at - start, height - top)
                 slabs.append((column / width, top / height, (column + 1) / width, (top + length) / height))
                 start += length
-        return shapely.unary_union(shapely.box(*zip(*slabs, strict=True)))
+        # thousands of separate specks take unary_union minutes
+        union = shapely.unary_union if len(slabs) <= MANY_SLABS else shapely.disjoint_subset_union_all
+        return union(shapely.box(*zip(*slabs, strict=True)))
 
     def to_json(self) -> dict[str, Any]:
         """``{"mask": {"counts": [...], "size_wh": [width, height]}}``."""
@@ -358,55 +421,73 @@ def region_from_json(value: dict[str, Any]) -> Region:
     forms = [key for key in ("point", "box", "polygon", "scribble", "mask") if isinstance(value, dict) and key in value]
     if len(forms) != 1:
         raise RegionError('a region is an object with exactly one of "point", "box", "polygon", "scribble" or "mask"; '
-                          f"got {sorted(value) if isinstance(value, dict) else value!r}")  # fmt: skip
+                          f"got {reprlib.repr(list(value) if isinstance(value, dict) else value)}")  # fmt: skip
     form, content = forms[0], value[forms[0]]
-    try:
-        if form == "point":
-            return Point.from_normalized(*numbers(content, 2))
-        if form == "box":
-            return Box.from_normalized(*numbers(content, 4))
-        if form == "polygon":
-            return Polygon.from_normalized(content)
-        if form == "scribble":
-            pen = tuple(numbers(value.get("pen_wh", (0.02, 0.02)), 2))
-            return Scribble.from_normalized(content, pen_wh=(pen[0], pen[1]))
-        width, height = numbers(content["size_wh"], 2)
-        return Mask.from_runs(content["counts"], size=(int(width), int(height)))
-    except (TypeError, KeyError, ValueError, OverflowError) as error:
-        if isinstance(error, RegionError):
-            raise
-        raise RegionError(f"{form} cannot be read ({type(error).__name__}: {error}); got {str(content)[:80]}") from error
+    if form == "point":
+        return Point.from_normalized(*numbers(content, 2, "Point"))
+    if form == "box":
+        return Box.from_normalized(*numbers(content, 4, "Box"))
+    if form == "polygon":
+        return Polygon.from_normalized(content)
+    if form == "scribble":
+        return Scribble.from_normalized(content, pen_wh=value.get("pen_wh", (0.02, 0.02)))
+    if not isinstance(content, dict) or "counts" not in content or "size_wh" not in content:
+        raise RegionError(f'a mask is an object with "counts" and "size_wh", got {reprlib.repr(content)}')
+    return Mask.from_runs(content["counts"], size=content["size_wh"])
 
 
-def numbers(values: Sequence[Any], count: int) -> list[float]:
-    """``values`` as exactly ``count`` floats; ``RegionError`` otherwise (text and true/false are no numbers)."""
-    if isinstance(values, (str, bytes)) or len(values) != count:
-        raise RegionError(f"expected {count} numbers, got {values!r}"[:160])
-    if any(isinstance(v, (bool, str)) for v in values):
-        raise RegionError(f"expected {count} numbers, got {values!r}"[:160])
-    return [float(v) for v in values]
+def number(value: Any, name: str) -> float:
+    """``value`` as a float; ``RegionError`` otherwise (text and true/false are no numbers)."""
+    if not isinstance(value, (bool, str, bytes, bytearray)) and str(getattr(value, "dtype", "")) != "bool":
+        try:
+            return float(value)
+        except (TypeError, ValueError, OverflowError):
+            pass
+    raise RegionError(f"{name}: expected a number, got {reprlib.repr(value)}")
 
 
-def as_pairs(points: Iterable[Sequence[float]], name: str) -> list[XY]:
-    """Points as (x, y) pairs of floats; ``RegionError`` when one is not a pair."""
-    pairs = []
+def numbers(values: Any, count: int, name: str) -> list[float]:
+    """``values`` as exactly ``count`` floats; ``RegionError`` otherwise."""
+    if isinstance(values, (str, bytes, dict, set)) or not hasattr(values, "__len__") or len(values) != count:
+        raise RegionError(f"{name}: expected {count} numbers, got {reprlib.repr(values)}")
+    return [number(value, name) for value in values]
+
+
+def whole_number(value: Any, name: str) -> int:
+    """``value`` as an int; ``RegionError`` when it is none (640.0 is one, 640.5 and true are not)."""
+    found = number(value, name)
+    if not found.is_integer():
+        raise RegionError(f"{name}: expected a whole number, got {value}")
+    return int(value)
+
+
+def as_pairs(points: Any, name: str) -> list[XY]:
+    """Points as (x, y) pairs of floats; ``RegionError`` when one is not a pair, or when there are too many."""
+    if isinstance(points, (str, bytes, dict)) or not isinstance(points, Iterable):
+        raise RegionError(f"{name} needs a list of [x, y] points, got {reprlib.repr(points)}")
+    pairs: list[XY] = []
     for point in points:
-        x, y = numbers(point, 2)
+        if len(pairs) == MAX_CORNERS:
+            raise RegionError(f"{name} has more than {MAX_CORNERS:,} points; simplify it first")
+        x, y = numbers(point, 2, name)
         pairs.append((x, y))
     return pairs
 
 
-def checked_size(size: Size, name: str) -> Size:
+def checked_size(size: Any, name: str) -> Size:
     """``size`` as (width, height) of at least one pixel each; ``RegionError`` otherwise."""
-    if len(size) != 2 or not all(math.isfinite(s) and s >= 1 for s in size):
-        raise RegionError(f"{name} needs size=(width, height) in pixels, each at least 1; got {size}")
-    return int(size[0]), int(size[1])
+    if isinstance(size, (str, bytes, dict, set)) or not hasattr(size, "__len__") or len(size) != 2:
+        raise RegionError(f"{name} needs size=(width, height) in pixels, got {reprlib.repr(size)}")
+    width, height = (whole_number(side, f"{name}'s size") for side in size)
+    if width < 1 or height < 1:
+        raise RegionError(f"{name} needs size=(width, height) in pixels, each at least 1; got ({width}, {height})")
+    return width, height
 
 
-def scaled_down(points: Iterable[XY], size: Size, name: str) -> list[XY]:
+def scaled_down(points: Any, size: Size, name: str) -> list[XY]:
     """Pixels to fractions."""
     width, height = checked_size(size, name)
-    return [(x / width, y / height) for x, y in points]
+    return [(x / width, y / height) for x, y in as_pairs(points, name)]
 
 
 def scaled_up(points: Iterable[XY], size: Size) -> list[XY]:
@@ -423,9 +504,73 @@ def placed(points: Sequence[XY], outside: Outside, name: str) -> list[XY]:
         if not all(map(math.isfinite, point)):
             raise RegionError(f"{name} has a coordinate that is no number: {point}")
         if outside == "error" and not all(-ROUNDING_SLACK <= v <= 1 + ROUNDING_SLACK for v in point):
-            raise RegionError(f"{name} leaves the image: expected fractions in [0, 1], got ({point[0]:g}, {point[1]:g}); "
-                              'check the size, or pass outside="clip"')  # fmt: skip
-    return [(min(max(float(x), 0.0), 1.0), min(max(float(y), 0.0), 1.0)) for x, y in points]
+            raise RegionError(f"{name} leaves the image: expected fractions in [0, 1], got ({point[0]:g}, {point[1]:g})"
+                              '; check the size, or pass outside="clip"')  # fmt: skip
+    return [(clamped(x), clamped(y)) for x, y in points]
+
+
+def clamped(value: float) -> float:
+    """``value`` within [0, 1]. Adding 0.0 makes -0.0 plain zero: it would be written "-0.000"."""
+    return min(max(value, 0.0), 1.0) + 0.0
+
+
+def cut_to_image(corners: list[XY]) -> list[XY]:
+    """A ring cut at the image's border (Sutherland and Hodgman 1974); where it leaves and enters again, it runs along
+    the border. A ring inside comes back as it is, one outside as an empty list."""
+    values = [value for corner in corners for value in corner]
+    if not all(map(math.isfinite, values)) or all(-ROUNDING_SLACK <= value <= 1 + ROUNDING_SLACK for value in values):
+        return corners  # ``placed`` refuses the one and rounds the other
+    for axis in (0, 1):
+        for edge, sign in ((0.0, 1.0), (1.0, -1.0)):
+            ring, corners = corners, []
+            for before, corner in zip(ring[-1:] + ring[:-1], ring, strict=True):
+                inside, was_inside = (sign * (point[axis] - edge) >= 0 for point in (corner, before))
+                if inside != was_inside:
+                    share = (edge - before[axis]) / (corner[axis] - before[axis])
+                    along = before[1 - axis] * (1 - share) + corner[1 - axis] * share
+                    corners.append((edge, along) if axis == 0 else (along, edge))
+                if inside:
+                    corners.append(corner)
+    return corners
+
+
+def check_crossings(path: Sequence[XY], most: int, name: str) -> None:
+    """Raise ``RegionError`` when the path crosses (or touches) itself more than ``most`` times, without counting on."""
+    import shapely
+
+    steps = [step for step in pairwise(path) if step[0] != step[1]]
+    if len(steps) * (len(steps) - 1) // 2 <= most:
+        return
+    segments = shapely.linestrings(steps)
+    tree = shapely.STRtree(segments)
+    found = 0
+    for at in range(0, len(segments), 64):
+        piece = segments[at : at + 64]
+        # every step meets itself and its two neighbours; every other meeting is seen from both sides
+        found += len(tree.query(piece, predicate="intersects")[0]) - 3 * len(piece)
+        if found > 2 * most:
+            raise RegionError(f"{name} crosses itself more than {most:,} times; simplify it first")
+
+
+def joined_runs(runs: Iterable[int]) -> list[int]:
+    """Run lengths without empty runs (but the first), so that one mask has one way to be written."""
+    joined = [0]
+    for index, run in enumerate(runs):
+        if index % 2 == (len(joined) - 1) % 2:
+            joined[-1] += run
+        elif run:
+            joined.append(run)
+    return joined
+
+
+def pixels_between(low: float, high: float, count: int) -> slice:
+    """The pixels of a row of ``count`` whose middles lie in [low, high); the one under the span's middle when none
+    does."""
+    first, end = math.ceil(low * count - 0.5), math.ceil(high * count - 0.5)
+    if first >= end:
+        first = min(int((low + high) / 2 * count), count - 1)
+        end = first + 1
+    return slice(first, end)
 
 
 def areas_of(geometry: BaseGeometry) -> BaseGeometry:
@@ -449,11 +594,16 @@ def draw_geometry(geometry: BaseGeometry, size: Size) -> np.ndarray:
     def pixels(ring: Any) -> list[XY]:
         return [(x * width - 0.5, y * height - 0.5) for x, y in ring.coords]
 
-    for part in shapely.get_parts(geometry):
+    def dot(place: Any) -> None:
+        pen.point((min(int(place.x * width), width - 1), min(int(place.y * height), height - 1)), fill=1)
+
+    for part in sorted(shapely.get_parts(geometry), key=lambda g: -g.area):  # what lies in a hole comes after the hole
         if part.geom_type == "Point":
-            pen.point((min(int(part.x * width), width - 1), min(int(part.y * height), height - 1)), fill=1)
+            dot(part)
         elif part.geom_type == "Polygon":
             pen.polygon(pixels(part.exterior), fill=1)
             for hole in part.interiors:
                 pen.polygon(pixels(hole), fill=0)
+    if canvas.getbbox() is None:  # thinner than its own holes' outlines
+        dot(geometry.representative_point())
     return np.array(canvas)
