@@ -79,7 +79,7 @@ def test_a_layer_without_bias(vision: int, text: int):
     write_linear(projector, weight, None)
     assert torch.equal(read_linear(projector)[0], weight)
     assert read_linear(projector)[1] is None
-    with pytest.raises(CheckpointError, match="no.*bias|none"):
+    with pytest.raises(CheckpointError, match="bias to write"):
         write_linear(projector, weight, torch.zeros(text))
 
 

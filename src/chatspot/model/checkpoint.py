@@ -26,7 +26,13 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor
+from transformers import (
+    AutoImageProcessor,
+    AutoTokenizer,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+)
 from transformers.utils import logging
 
 import chatspot.model.efficientnet_lite  # noqa: F401 (registers nano's vision tower)
@@ -98,9 +104,7 @@ def save_checkpoint(
     """
     folder = Path(folder).expanduser().resolve()
     check_replaceable(folder)
-    if not isinstance(model, LlavaForConditionalGeneration):
-        raise CheckpointError(f"a {type(model).__name__} cannot be saved as a checkpoint, expected "
-                              "LlavaForConditionalGeneration; merge low-rank updates first")  # fmt: skip
+    state = stock_state(model)
     model.config.chatspot = settings.to_json()
     if processor.chat_template is None:
         processor.chat_template = template_source(settings.template)
@@ -110,7 +114,7 @@ def save_checkpoint(
         partial.mkdir(parents=True)
         with quiet():
             processor.save_pretrained(partial)
-            model.save_pretrained(partial, state_dict=stock_state_dict(model))
+            model.save_pretrained(partial, state_dict=state)
             config, _ = check_folder(partial)
             open_processor(partial, config)
         put_in_place(partial, folder)
@@ -120,6 +124,22 @@ def save_checkpoint(
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     return folder
+
+
+def stock_state(model: LlavaForConditionalGeneration) -> dict[str, torch.Tensor]:
+    """The tensors of a stock model, no more and no less; ``CheckpointError`` for a model that has others."""
+    if not isinstance(model, LlavaForConditionalGeneration):
+        raise CheckpointError(f"a {type(model).__name__} cannot be saved as a checkpoint, expected "
+                              "LlavaForConditionalGeneration; merge low-rank updates first")  # fmt: skip
+    state = stock_state_dict(model)
+    with torch.device("meta"):
+        expected = LlavaForConditionalGeneration(model.config).state_dict()
+    for name in sorted(set(state) ^ set(expected)):
+        fault = "lacks" if name in expected else "has a tensor of its own,"
+        raise CheckpointError(
+            f"the model {fault} {name}, so it is no stock LLaVA; merge low-rank updates before saving"
+        )
+    return state
 
 
 def check_replaceable(folder: Path) -> None:
@@ -189,7 +209,7 @@ def check_folder(folder: Path) -> tuple[Any, PromptSettings]:
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder} is incomplete: {name} is missing; fetch or save the checkpoint again")
     settings = settings_from_json(stored["chatspot"], folder)
-    check_template((folder / TEMPLATE).read_text("utf-8"), settings, folder)
+    check_template(read_text(folder / TEMPLATE), settings, folder)
     config = open_config(folder)
     check_pictures(read_json(folder / PROCESSOR), config, settings, folder)
     return config, settings
@@ -279,8 +299,19 @@ def check_pictures(stored: dict[str, Any], config: Any, settings: PromptSettings
 
 def open_processor(folder: Path, config: Any) -> LlavaProcessor:
     """The stock processor with Pillow's resizing (the one training used, on every machine), its tokens checked."""
+    stored = read_json(folder / PROCESSOR)
     try:
-        processor = LlavaProcessor.from_pretrained(folder, backend="pil", local_files_only=True)
+        processor = LlavaProcessor(
+            image_processor=AutoImageProcessor.from_pretrained(folder, backend="pil", local_files_only=True),
+            tokenizer=AutoTokenizer.from_pretrained(folder, local_files_only=True),
+            patch_size=stored["patch_size"],
+            vision_feature_select_strategy=stored["vision_feature_select_strategy"],
+            chat_template=read_text(folder / TEMPLATE),
+            image_token=IMAGE_TOKEN,
+            num_additional_image_tokens=stored.get("num_additional_image_tokens", 0),
+        )
+    except CheckpointError:
+        raise
     except Exception as error:  # tokenizers raises a bare Exception for a damaged file
         raise CheckpointError(f"the processor in {folder} cannot be opened ({error}); fetch it again") from error
     tokenizer = processor.tokenizer
@@ -320,12 +351,20 @@ def open_model(folder: Path, config: Any, dtype: torch.dtype | str) -> LlavaForC
 def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; ``CheckpointError`` when it holds none."""
     try:
-        value = json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError) as error:
+        value = json.loads(read_text(path))
+    except ValueError as error:
         raise CheckpointError(f"{path} cannot be read as JSON ({error}); fetch or save it again") from error
     if not isinstance(value, dict):
         raise CheckpointError(f"{path} should hold a JSON object, got {type(value).__name__}; fetch it again")
     return value
+
+
+def read_text(path: Path) -> str:
+    """The text of a file; ``CheckpointError`` when it cannot be read."""
+    try:
+        return path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path} cannot be read ({error}); fetch or save it again") from error
 
 
 @contextmanager
