@@ -6,12 +6,13 @@ pixels travel beside the conversation, so the same conversation can be stored, h
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from chatspot.errors import MessageError, RegionError
-from chatspot.regions import Region, region_from_json
+from chatspot.regions import Box, Mask, Point, Polygon, Region, Scribble, region_from_json
 
 Role: TypeAlias = Literal["system", "user", "assistant"]
 Style: TypeAlias = Literal["short", "long"]
@@ -62,11 +63,14 @@ class Message:
 
     def __post_init__(self) -> None:
         if self.role not in ("system", "user", "assistant"):
-            raise MessageError(f'a role is "system", "user" or "assistant", got {self.role!r}')
+            raise MessageError(f'a role is "system", "user" or "assistant", got {reprlib.repr(self.role)}')
         if self.style not in (None, "short", "long"):
-            raise MessageError(f'a style is "short", "long" or None, got {self.style!r}')
+            raise MessageError(f'a style is "short", "long" or None, got {reprlib.repr(self.style)}')
         if self.style and self.role != "user":
             raise MessageError(f"only a user's message asks for an answer style, this one is the {self.role}'s")
+        object.__setattr__(self, "parts", tuple(self.parts))  # a list would leave the message without a hash
+        for at, part in enumerate(self.parts):
+            check_part(part, f"part {at} of the {self.role}'s message")
         if not any(isinstance(p, RegionPart) or (isinstance(p, TextPart) and p.text.strip()) for p in self.parts):
             raise MessageError(f"the {self.role}'s message says nothing: it needs a text or a region")
         if self.role != "user" and any(isinstance(p, ImagePart) for p in self.parts):
@@ -88,6 +92,25 @@ class Message:
         return {**record, "style": self.style} if self.style else record
 
 
+def check_part(part: Any, where: str) -> None:
+    """Raise ``MessageError`` when a part is none, or holds what no prompt can hold; ``where`` opens the message."""
+    if isinstance(part, TextPart):
+        if not isinstance(part.text, str):
+            raise MessageError(f"{where}: its text is {reprlib.repr(part.text)}, expected a string")
+        try:
+            part.text.encode()
+        except UnicodeEncodeError as error:
+            raise MessageError(f"{where}: character {error.start} of its text is half of a surrogate pair, which is no "
+                               "Unicode; decode the bytes again, or leave that character out") from error  # fmt: skip
+    elif isinstance(part, RegionPart):
+        if not isinstance(part.region, (Point, Box, Polygon, Mask, Scribble)):
+            raise MessageError(f"{where}: expected a region, got {reprlib.repr(part.region)}")
+        if not isinstance(part.image, int) or isinstance(part.image, bool):
+            raise MessageError(f"{where}: a picture's number is 0, 1, ..., got {reprlib.repr(part.image)}")
+    elif not isinstance(part, ImagePart):
+        raise MessageError(f"{where}: expected a TextPart, ImagePart or RegionPart, got {reprlib.repr(part)}")
+
+
 @dataclass(frozen=True)
 class Conversation:
     """Messages that alternate between user and assistant, after at most one system message."""
@@ -95,10 +118,13 @@ class Conversation:
     messages: tuple[Message, ...]
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "messages", tuple(self.messages))
         if not self.messages:
             raise MessageError("a conversation needs at least one message")
         seen = 0
         for index, message in enumerate(self.messages):
+            if not isinstance(message, Message):
+                raise MessageError(f"message {index}: expected a Message, got {reprlib.repr(message)}")
             expected = "user" if (index - self.has_system) % 2 == 0 else "assistant"
             if message.role != expected and not (index == 0 and self.has_system):
                 raise MessageError(f"message {index} should be the {expected}'s, it is the {message.role}'s")
@@ -162,14 +188,17 @@ def conversation_from_json(value: Any) -> Conversation:
 def message_from_json(entry: Any, index: int) -> Message:
     """Message number ``index`` of a stored conversation."""
     if not isinstance(entry, dict) or "role" not in entry or "content" not in entry:
-        raise MessageError(f'message {index} needs "role" and "content", got {str(entry)[:80]}')
+        raise MessageError(f'message {index} needs "role" and "content", got {reprlib.repr(entry)}')
     content = entry["content"]
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
     if not isinstance(content, list):
         raise MessageError(f"message {index}: content is a text or a list of parts, got {type(content).__name__}")
     parts = tuple(part_from_json(part, f"message {index}, part {at}") for at, part in enumerate(content))
-    return Message(entry["role"], parts, entry.get("style"))
+    try:
+        return Message(entry["role"], parts, entry.get("style"))
+    except MessageError as error:
+        raise MessageError(f"message {index}: {error}") from error
 
 
 def part_from_json(part: Any, where: str) -> Part:
@@ -179,16 +208,16 @@ def part_from_json(part: Any, where: str) -> Part:
         return ImagePart()
     if kind == "text":
         if not isinstance(part.get("text"), str):
-            raise MessageError(f'{where}: a text part needs "text", got {str(part)[:80]}')
+            raise MessageError(f'{where}: a text part needs "text", got {reprlib.repr(part)}')
         return TextPart(part["text"])
     if kind == "region":
         image = part.get("image", 0)
         if not isinstance(image, int) or isinstance(image, bool):
-            raise MessageError(f'{where}: "image" is the number of a picture from 0, got {image!r}')
+            raise MessageError(f'{where}: "image" is the number of a picture from 0, got {reprlib.repr(image)}')
         try:
             return RegionPart(region_from_json({k: v for k, v in part.items() if k not in ("type", "image")}), image)
         except RegionError as error:
             raise RegionError(f"{where}: {error}") from error
-    raise MessageError(f'{where}: a part\'s type is "text", "image" or "region", got {kind!r}')
+    raise MessageError(f'{where}: a part\'s type is "text", "image" or "region", got {reprlib.repr(kind)}')
 
 

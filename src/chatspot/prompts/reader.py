@@ -1,8 +1,9 @@
 """From a model's text back to parts: a tolerant reader of region text.
 
 It accepts what this project writes and what its peers and careless models write: brackets or none, any of ``, ; |``
-and blanks between numbers, ``.5``, ``1e-3``, signs, full-width digits and commas, a missing ``</box>`` at the end.
-Numbers outside [0, 1] or corners the wrong way round are a region that cannot be: such text stays text.
+and blanks between numbers, ``.5``, ``1e-3``, signs, full-width digits and commas, a missing ``</box>`` at the end or
+before the next ``<box>``. Numbers outside [0, 1] or corners the wrong way round are a region that cannot be: such
+text stays text.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from chatspot.messages import Part, RegionPart, TextPart
 from chatspot.prompts.written import STEP
 from chatspot.regions import Box, Point, Polygon, Region
 
-BOX = re.compile(r"<\s*box\s*>(.*?)(?:<\s*/\s*box\s*>|$)", re.IGNORECASE | re.DOTALL)
+BOX = re.compile(r"<\s*box\s*>(.*?)(?:<\s*/\s*box\s*>|(?=<\s*box\s*>)|$)", re.IGNORECASE | re.DOTALL)
 NUMBER = re.compile(r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?")
 BETWEEN = re.compile(r"[\s,;|()\[\]{}]*")
 LONGEST = 4096  # characters of one region's text; a longer one is no region
@@ -23,7 +24,9 @@ LONGEST = 4096  # characters of one region's text; a longer one is no region
 
 def read_numbers(text: str) -> list[float] | None:
     """The numbers in the text between the tags, or None when anything but numbers and separators stands there."""
-    text = unicodedata.normalize("NFKC", text[:LONGEST]).replace("、", ",")
+    if len(text) > LONGEST:
+        return None
+    text = unicodedata.normalize("NFKC", text).replace("、", ",")
     if BETWEEN.sub("", NUMBER.sub("", text)):
         return None
     return [float(n) for n in NUMBER.findall(text)]
@@ -54,7 +57,7 @@ def read_region(text: str) -> Region | None:
 
 def opened(low: float, high: float) -> tuple[float, float]:
     """A span; one without length is opened by half a step each way, inside [0, 1]."""
-    if low != high:
+    if low != high or not 0 <= low <= 1:
         return low, high
     return max(low - STEP / 2, 0.0), min(high + STEP / 2, 1.0)
 

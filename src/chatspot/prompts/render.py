@@ -13,6 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
+from itertools import pairwise
+from threading import Lock
 from typing import Any
 
 from chatspot.errors import MessageError
@@ -22,6 +24,7 @@ from chatspot.prompts.written import written_points
 PROMPT_VERSIONS = {"chatspot-nano": 1, "chatspot-7b": 1}
 STAND_IN = re.compile("\ue000(\\d+)\ue001")  # private-use characters around a number
 QUOTED = re.compile(r'"([^"\n]+)"')
+ONE_AT_A_TIME = Lock()  # transformers keeps one compiled template, which refuses to run in two threads at once
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,7 @@ def template_messages(conversation: Conversation, settings: PromptSettings) -> l
 
 def message_for_template(message: Message, settings: PromptSettings) -> dict[str, Any]:
     """One message of ``template_messages``."""
-    content = []
+    content: list[dict[str, Any]] = []
     for part in message.parts:
         if isinstance(part, TextPart):
             content.append({"type": "text", "text": part.text})
@@ -106,20 +109,23 @@ def render(
             if part["type"] == "text":
                 texts.append(part["text"])
                 part["text"] = f"\ue000{len(texts) - 1}\ue001"
-    rendered, spans = render_jinja_template(
-        conversations=[messages],
-        chat_template=template if template is not None else template_source(settings.template),
-        return_assistant_tokens_mask=True,
-        add_generation_prompt=add_generation_prompt,
-        **(special_tokens or {}),
-    )
-    return list(cut(rendered[0], spans[0], texts, settings))
+    names: dict[str, Any] = dict(special_tokens or {})
+    with ONE_AT_A_TIME:
+        result: Any = render_jinja_template(
+            conversations=[messages],
+            chat_template=template if template is not None else template_source(settings.template),
+            return_assistant_tokens_mask=True,
+            add_generation_prompt=add_generation_prompt,
+            **names,
+        )
+    (rendered,), (answers,) = result  # of the one conversation
+    return list(cut(rendered, answers, texts, settings))
 
 
 def cut(rendered: str, answers: list[tuple[int, int]], texts: list[str], settings: PromptSettings) -> Iterator[Segment]:
     """The rendered text cut at stand-ins and at the edges of answers (character spans), stand-ins filled in."""
     edges = [0, *(edge for span in answers for edge in span), len(rendered)]
-    for index, (start, end) in enumerate(zip(edges, edges[1:], strict=False)):
+    for index, (start, end) in enumerate(pairwise(edges)):
         supervised = index % 2 == 1
         at = start
         for match in STAND_IN.finditer(rendered, start, end):
