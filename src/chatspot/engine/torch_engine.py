@@ -23,7 +23,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import DynamicCache, LlavaForConditionalGeneration
 
-from chatspot.engine.interface import Reply, Request
+from chatspot.engine.interface import Finish, Reply, Request
 from chatspot.errors import MessageError
 from chatspot.images import focal_view
 from chatspot.model.checkpoint import Checkpoint
@@ -92,7 +92,8 @@ class TorchEngine:
         self.kept = KeptViews(KEPT_BYTES)
         self.end_ids = end_ids(self.model, self.tokenizer)
         self.hidden_ids = hidden_ids(self.tokenizer)
-        self.text_limit = min(TEXT_LIMIT, self.model.config.text_config.max_position_embeddings)
+        self.text_config: Any = self.model.config.text_config
+        self.text_limit = min(TEXT_LIMIT, self.text_config.max_position_embeddings)
 
     @property
     def name(self) -> str:
@@ -217,7 +218,7 @@ class TorchEngine:
         padding = torch.tensor([length - len(prompt.ids) for prompt in prompts], device=self._device)
         mask = torch.arange(length, device=self._device) >= padding[:, None]
         embeddings = self.embedded(prompts, views, length)
-        cache = DynamicCache(config=self.model.config.text_config)
+        cache = DynamicCache(config=self.text_config)
         positions = (torch.arange(length, device=self._device) - padding[:, None]).clamp(min=0)
         padded = bool(padding.any())
         while True:
@@ -264,7 +265,7 @@ class TorchEngine:
 
     def reply(self, answering: Answering) -> Reply:
         """A finished answer."""
-        finish = "end" if answering.ended else "length"
+        finish: Finish = "end" if answering.ended else "length"
         return Reply(self.text(answering.ids), tuple(answering.ids), answering.logprob, finish)
 
     def text(self, ids: Sequence[int]) -> str:
@@ -350,14 +351,14 @@ def placed_model(
 
     Parameters alone are cast: rotary frequencies are buffers, and rounded to 8 bits they would misplace far tokens.
     """
-    inner = model.model
-    small_tower = isinstance(inner.vision_tower, EfficientNetLiteModel)
+    tower: Any = model.model.vision_tower
+    small_tower = isinstance(tower, EfficientNetLiteModel)
     for name, parameter in model.named_parameters():
         seeing = small_tower and name.startswith(("model.vision_tower.", "model.multi_modal_projector."))
         parameter.data = parameter.data.to(device, torch.float32 if seeing else dtype)
     torch.nn.Module.to(model, device)
     if small_tower:
-        torch.nn.Module.to(inner.vision_tower, memory_format=torch.channels_last)
+        tower.to(memory_format=torch.channels_last)
     return model.requires_grad_(False).eval()
 
 
