@@ -238,6 +238,7 @@ def test_a_save_that_is_stopped_anywhere_leaves_a_whole_checkpoint(saved_7b: Pat
         for moment in range(20):
             time.sleep(0.003 * moment)
             saver.send_signal(signal.SIGSTOP)
+            os.waitpid(saver.pid, os.WUNTRACED)  # until it stands still
             seen.append(sorted(path.name.split(".")[-1] for path in tmp_path.iterdir()))
             if target.exists():
                 assert contents(target) == expected
@@ -450,7 +451,7 @@ def test_hub_ids_offline(parts, saved_7b: Path, tmp_path: Path):
     environment = {**os.environ, "HF_HOME": str(tmp_path), "HF_HUB_OFFLINE": "1"}
     environment.pop("HF_HUB_CACHE", None)
     done = subprocess.run(
-        [sys.executable, "-c", OFFLINE], env=environment, capture_output=True, text=True, check=False, timeout=100
+        [sys.executable, "-c", OFFLINE], env=environment, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
     opened, missing, incomplete, assembled, part = done.stdout.splitlines()

@@ -104,7 +104,7 @@ def test_assemble_train_save_and_reopen_where_chatspot_is_unknown(small_7b, tmp_
         capture_output=True,
         text=True,
         check=False,
-        timeout=100,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     seen = torch.load(out, weights_only=True)
