@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -23,6 +21,7 @@ from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from chatspot.errors import CheckpointError
 from chatspot.model import gguf
+from chatspot.model.checkpoint import save_checkpoint
 from chatspot.model.efficientnet_lite import (
     TOKENS_PER_IMAGE,
     EfficientNetLiteConfig,
@@ -73,20 +72,10 @@ def build_once(folder: Path, projector: Path | None, lora: Path | None) -> None:
     with FileLock(str(folder) + ".lock"):
         if (folder / "config.json").is_file():
             return  # another process was faster
-        for remains in folder.parent.glob(f"{folder.name}.part-*"):
+        for remains in folder.parent.glob(f".{folder.name}.*"):  # of a conversion that was killed
             shutil.rmtree(remains, ignore_errors=True)
-        temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f"{folder.name}.part-"))
-        try:
-            model, processor = assemble_nano(projector, lora)
-            model.to(torch.bfloat16).save_pretrained(temporary)
-            processor.save_pretrained(temporary)
-            os.chmod(temporary, 0o755)
-            temporary.replace(folder)
-        except OSError as error:
-            raise CheckpointError(f"nano could not be saved at {folder} ({error}); free some disk space (about 300 MB) "
-                                  "or set CHATSPOT_CACHE to another folder") from error  # fmt: skip
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
+        model, processor = assemble_nano(projector, lora)
+        save_checkpoint(folder, model.to(torch.bfloat16), processor, SETTINGS)
 
 
 def assemble_nano(

@@ -87,7 +87,7 @@ def batches(samples: Sequence[TrainingSample], batch_tokens: int, seed: int) -> 
         order = list(samples)
         rng.shuffle(order)
         made = []
-        pool = 512  # samples that are sorted by length together
+        pool = 128  # samples that are sorted by length together
         for start in range(0, len(order), pool):
             batch: list[TrainingSample] = []
             for sample in sorted(order[start : start + pool], key=lambda s: s.length):

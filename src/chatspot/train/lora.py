@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import torch
@@ -16,7 +17,9 @@ ADAPTER = "default"  # PEFT's name for an adapter without one
 
 def add_lora(language_model: nn.Module, rank: int, alpha: int) -> None:
     """Put low-rank layers beside every linear layer of the decoder, in its precision; they start as no change."""
-    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=TARGETS), language_model)
+    with warnings.catch_warnings():  # PEFT 0.21 asks transformers 5.23 by a name that 6 will drop
+        warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
+        inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=TARGETS), language_model)
     dtype = next(language_model.parameters()).dtype
     for name, parameter in language_model.named_parameters():
         if "lora_" in name:
