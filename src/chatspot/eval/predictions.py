@@ -1,0 +1,161 @@
+"""The file between asking and scoring: JSON lines, one for each answer, under a header that says where they are from.
+
+::
+
+    {"kind": "predictions", "format": 1, "task": "coco", "form": "box", "questions": 1960, "questions_sha256": "...",
+     "model": {"name": "...", "files": {"...": "SHA-256"}}, "settings": {...}, "data": {...}, "limit": null,
+     "commit": "...", "machine": {...}, "date": "...", "command": "..."}
+    {"id": "coco/000000000030#0", "question": "...", "region": {"box": [...]}, "size": [384, 257],
+     "truth": "potted plant", "answer": "vase", "logprob": -1.2, "finish": "end", "seconds": 0.1, "extra": {...}}
+    {"id": "...", ..., "error": "ImageError: ..."}
+    {"kind": "resumed", "commit": "...", "date": "..."}
+
+A question that failed has an ``error`` and no ``answer``; when it is asked again, the later line counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from chatspot.errors import DataError
+
+KIND, RESUMED, FORMAT = "predictions", "resumed", 1
+OPENING = b'{"kind": "predictions"'  # how every predictions file starts
+SAME_RUN = ("task", "form", "questions", "questions_sha256", "model", "settings", "data", "limit")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a predictions file was made from. All values are plain JSON.
+
+    ``questions`` counts them, ``questions_sha256`` is the hash of their ids, words, regions and truths. ``model`` names
+    the weights and their hashes, ``settings`` are the prompt's, ``data`` the folder's name and its annotations' hash.
+    """
+
+    task: str
+    form: str
+    questions: int
+    questions_sha256: str
+    model: dict[str, Any]
+    settings: dict[str, Any]
+    data: dict[str, Any]
+    limit: int | None
+    commit: str
+    machine: dict[str, Any]
+    date: str
+    command: str
+
+    def to_json(self) -> dict[str, Any]:
+        """The header line."""
+        return {"kind": KIND, "format": FORMAT, **asdict(self)}
+
+    def differences(self, other: Header) -> list[str]:
+        """What makes the two headers those of different runs: "name: mine, other's" for each."""
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in SAME_RUN}
+        return [f"{name}: {mine} there, {theirs} now" for name, (mine, theirs) in pairs.items() if mine != theirs]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One question and what came back: an ``answer``, or an ``error`` in place of it. ``seconds`` is its share of its
+    batch's time; ``logprob`` the sum of the answer's natural-log token probabilities."""
+
+    id: str
+    question: str
+    region: dict[str, Any]
+    size: tuple[int, int]
+    truth: str
+    answer: str | None = None
+    logprob: float | None = None
+    finish: str | None = None
+    seconds: float | None = None
+    error: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def picture(self) -> str:
+        """The picture's name: the id without the region's number."""
+        return self.id.rpartition("#")[0]
+
+    def to_json(self) -> dict[str, Any]:
+        """The prediction's line, without empty fields."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, {})}
+
+
+@dataclass(frozen=True)
+class PredictionsFile:
+    """What a predictions file holds: ``predictions`` by id, in the order first asked; ``commits`` that took part."""
+
+    header: Header
+    predictions: dict[str, Prediction]
+    commits: tuple[str, ...]
+
+
+def read_predictions(file: Path) -> PredictionsFile:
+    """The content of a predictions file. Raises ``DataError`` with file and line for what cannot be read."""
+    if not file.is_file():
+        raise DataError(f"there are no predictions at {file}; make them with 'chatspot eval predict --out {file.name}'")
+    header = first_header(file)
+    predictions: dict[str, Prediction] = {}
+    commits = [header.commit]
+    known = {each.name for each in fields(Prediction)}
+    for where, entry in json_lines(file, skip=1):
+        if entry.get("kind") == RESUMED:
+            commits.append(str(entry.get("commit")))
+            continue
+        try:
+            values = {**entry, "size": tuple(entry["size"])}
+            prediction = Prediction(**{name: values[name] for name in values if name in known})
+        except (KeyError, TypeError) as error:
+            raise DataError(f"{where}: no prediction that can be read ({error})") from error
+        if (prediction.answer is None) == (prediction.error is None):
+            raise DataError(f"{where}: a prediction has either an answer or an error, got {sorted(entry)}")
+        predictions[prediction.id] = prediction
+    return PredictionsFile(header, predictions, tuple(dict.fromkeys(commits)))
+
+
+def first_header(file: Path) -> Header:
+    """The header in a file's first line."""
+    with file.open("rb") as opened:
+        first = opened.readline()
+    try:
+        entry = json.loads(first)
+    except ValueError:
+        entry = None
+    if not isinstance(entry, dict) or entry.get("kind") != KIND:
+        raise DataError(f"{file} is no predictions file: its first line is no header of kind {KIND!r}")
+    if entry.get("format") != FORMAT:
+        raise DataError(f"{file} has format {entry.get('format')!r}, this version reads {FORMAT}; predict again")
+    missing = [each.name for each in fields(Header) if each.name not in entry]
+    if missing:
+        raise DataError(f"{file}: its header lacks {', '.join(missing)}; predict again")
+    return Header(**{each.name: entry[each.name] for each in fields(Header)})
+
+
+def json_lines(file: Path, skip: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The place and the object of each line after the first ``skip``."""
+    for number, line in enumerate(file.read_bytes().splitlines(keepends=True), 1):
+        if number <= skip:
+            continue
+        where = f"{file}:{number}"
+        try:
+            entry = json.loads(line)
+        except ValueError as error:
+            raise DataError(f"{where}: no JSON ({error}); a last line that was cut off is mended by predicting again "
+                            "with the same settings") from error  # fmt: skip
+        if not isinstance(entry, dict):
+            raise DataError(f"{where}: expected a JSON object, got {type(entry).__name__}")
+        yield where, entry
+
+
+def mend_last_line(file: Path) -> None:
+    """Cut off what an interrupted write left after the last whole line. A whole line ends in a line break."""
+    content = file.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        with file.open("r+b") as opened:
+            opened.truncate(whole)

@@ -1,0 +1,97 @@
+"""Where a number comes from: which code, which weights, which data, which machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+from datetime import datetime, timezone
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from chatspot.data.records import ANNOTATIONS
+from chatspot.errors import DataError
+
+
+def source_commit() -> str:
+    """The commit that this code was checked out from, "+changes" where ``src`` differs from it; else its version."""
+    here = Path(__file__).parent
+    commit = git("rev-parse", "HEAD", folder=here)
+    if not commit or not git("ls-files", Path(__file__).name, folder=here):
+        return f"chatspot {version('chatspot')}, no git checkout"
+    top = git("rev-parse", "--show-toplevel", folder=here)
+    changed = git("status", "--porcelain", "--", "src", folder=Path(top))
+    return commit + ("+changes" if changed else "")
+
+
+def git(*arguments: str, folder: Path) -> str:
+    """What a git command prints, stripped; "" when it fails or there is no git."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=30, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def machine() -> dict[str, Any]:
+    """Processor, usable cores, memory and the versions that may change a number. No host or user name."""
+    return {
+        "processor": processor_name(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory_gib": memory_gib(),
+        "system": platform.system(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in ("torch", "transformers")},
+    }
+
+
+def processor_name() -> str:
+    """The processor's name as the system gives it."""
+    try:
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def memory_gib() -> float | None:
+    """The machine's memory, or None where the system does not say."""
+    try:
+        return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def data_facts(folder: Path) -> dict[str, Any]:
+    """The folder's name and the SHA-256 of its annotations."""
+    file = folder / ANNOTATIONS
+    if not file.is_file():
+        raise DataError(f"{file} does not exist: expected a folder with {ANNOTATIONS} and its pictures")
+    from chatspot.model.weights import sha256
+
+    return {"folder": folder.resolve().name, "annotations_sha256": sha256(file)}
+
+
+def model_facts(checkpoint: Path, name: str) -> dict[str, Any]:
+    """``name`` and the SHA-256 of each weight file of a checkpoint folder."""
+    from chatspot.model.weights import sha256
+
+    return {"name": name, "files": {file.name: sha256(file) for file in sorted(checkpoint.glob("*.safetensors"))}}
+
+
+def nano_facts(name: str) -> dict[str, Any]:
+    """As ``model_facts``, of what nano is made from: its two published files and the two that we trained."""
+    from chatspot.model.nano import SHIPPED, shipped_file
+    from chatspot.model.weights import LANGUAGE_FILE, TOWER_FILE, sha256
+
+    files = {Path(file.path).name: file.sha256 for file in (LANGUAGE_FILE, TOWER_FILE)}
+    trained = {part: shipped_file(part) for part in SHIPPED}
+    return {"name": name, "files": {**files, **{file.name: sha256(file) for file in trained.values() if file}}}
+
+
+def today() -> str:
+    """Date and time in UTC, to the second."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
