@@ -29,7 +29,8 @@ from chatspot.images import draw_regions, open_image
 from chatspot.regions import Box, Point, Region
 
 SEED = "transcript-2024"
-GROUND_SIDE = 12  # pixels that are left of a photo's longer side; fewer than make a letter or a face
+GROUND_SIDE = 12  # pixels of a photo's longer side that are left at most
+LEAST_REDUCTION = 8  # and a photo of a single word shrinks by at least so much
 DRAWING_SIDE = 360  # pixels of a drawing's longer side
 SHEET_COLUMNS, SHEET_GAP = 5, 12
 
@@ -121,7 +122,7 @@ def kept_by_git(folder: Path) -> bool:
     existing = next(parent for parent in (place, *place.parents) if parent.is_dir())
     try:
         done = subprocess.run(
-            ["git", "check-ignore", "--quiet", str(place / "x.png")], cwd=existing, capture_output=True, check=False
+            ["git", "check-ignore", "--quiet", str(place / "x.jpg")], cwd=existing, capture_output=True, check=False
         )
     except OSError:
         return False  # without git nothing can be committed
@@ -129,9 +130,9 @@ def kept_by_git(folder: Path) -> bool:
 
 
 def ground(photo: Image.Image) -> Image.Image:
-    """What a drawing stands on: the photo at no more than GROUND_SIDE pixels a side, blurred, enlarged again."""
-    scale = GROUND_SIDE / max(photo.size)
-    small = photo.resize(scaled(photo.size, min(scale, 1)), Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(0.7))
+    """What a drawing stands on: the photo reduced to GROUND_SIDE and by LEAST_REDUCTION, blurred, enlarged again."""
+    scale = min(GROUND_SIDE / max(photo.size), 1 / LEAST_REDUCTION)
+    small = photo.resize(scaled(photo.size, scale), Image.Resampling.BOX).filter(ImageFilter.GaussianBlur(0.7))
     return small.resize(scaled(photo.size, DRAWING_SIDE / max(photo.size)), Image.Resampling.BICUBIC)
 
 
@@ -147,16 +148,16 @@ def scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
 
 
 def save_pictures(pictures: Sequence[Image.Image], folder: Path) -> list[Path]:
-    """Save pictures as 01.png, 02.png, ... and all together as contact-sheet.png; gives back the files."""
+    """Save pictures as 01.jpg, 02.jpg, ... and all together as contact-sheet.jpg; gives back the files."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = [folder / f"{number:02}.png" for number in range(1, len(pictures) + 1)]
+        files = [folder / f"{number:02}.jpg" for number in range(1, len(pictures) + 1)]
         for file, picture in zip(files, pictures, strict=True):
-            picture.save(file, optimize=True)
-        contact_sheet(pictures).save(folder / "contact-sheet.png", optimize=True)
+            picture.save(file, quality=88, optimize=True)
+        contact_sheet(pictures).save(folder / "contact-sheet.jpg", quality=88, optimize=True)
     except OSError as error:
         raise ImageError(f"pictures could not be written to {folder}: {error}; choose another folder") from error
-    return [*files, folder / "contact-sheet.png"]
+    return [*files, folder / "contact-sheet.jpg"]
 
 
 def contact_sheet(pictures: Sequence[Image.Image]) -> Image.Image:
@@ -182,13 +183,13 @@ def page_text(asked: Sequence[Exchange], pictures: str, facts: dict[str, Any]) -
         f"`{SEED}`; nothing was left out. Too few to measure by: the measured numbers are in the README.",
         "",
         f"**These pictures are drawings, not the photos**, whose licences do not let us pass them on: the photo "
-        f"reduced to at most {GROUND_SIDE} x {GROUND_SIDE} pixels, blurred and enlarged, with the region that "
-        "was asked about drawn over it. The model saw the photo. The same command draws the overlays on the photos for "
-        "whoever has them.",
+        f"reduced to at most {GROUND_SIDE} x {GROUND_SIDE} pixels (at least {LEAST_REDUCTION} times), blurred and "
+        "enlarged, with the region that was asked about drawn over it. The model saw the photo. The same command draws "
+        "the overlays on the photos for whoever has them.",
         "",
         f"Made by `{facts['command']}` at commit {facts['commit']} on {str(facts['date'])[:10]}.",
         "",
-        f"![All drawings on one sheet]({pictures}/contact-sheet.png)",
+        f"![All drawings on one sheet]({pictures}/contact-sheet.jpg)",
     ]
     for number, exchange in enumerate(asked, 1):
         lines += ["", *exchange_lines(exchange, number, pictures)]
@@ -202,7 +203,7 @@ def exchange_lines(exchange: Exchange, number: int, pictures: str) -> list[str]:
     return [
         f"## {number}. {question.picture}",
         "",
-        f"![{region_words(question.region, question.size)}, drawn]({pictures}/{number:02}.png)",
+        f"![{region_words(question.region, question.size)}, drawn]({pictures}/{number:02}.jpg)",
         "",
         "| | |",
         "| --- | --- |",
