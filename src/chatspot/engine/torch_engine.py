@@ -13,6 +13,7 @@ lines, and a stream that its reader leaves simply stops. A test holds it against
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -92,7 +93,8 @@ class TorchEngine:
         self.kept = KeptViews(KEPT_BYTES)
         self.end_ids = end_ids(self.model, self.tokenizer)
         self.hidden_ids = hidden_ids(self.tokenizer)
-        self.text_config: Any = self.model.config.text_config
+        config: Any = self.model.config
+        self.text_config = config.text_config
         self.text_limit = min(TEXT_LIMIT, self.text_config.max_position_embeddings)
 
     @property
@@ -275,25 +277,29 @@ class TorchEngine:
 
 
 class KeptViews:
-    """Visual tokens by view, up to ``most_bytes`` of them; those unused for longest go first."""
+    """Visual tokens by view, up to ``most_bytes`` of them; those unused for longest go first. Safe under threads."""
 
     def __init__(self, most_bytes: int):
         self.most_bytes, self.bytes = most_bytes, 0
         self.views: OrderedDict[ViewKey, Tensor] = OrderedDict()
+        self.lock = threading.Lock()
 
     def get(self, key: ViewKey) -> Tensor | None:
         """The view's tokens, or None where they are not kept."""
-        if key in self.views:
-            self.views.move_to_end(key)
-        return self.views.get(key)
+        with self.lock:
+            if key in self.views:
+                self.views.move_to_end(key)
+            return self.views.get(key)
 
     def put(self, key: ViewKey, tokens: Tensor) -> None:
-        """Keep the tokens of a view that is not kept yet."""
-        self.views[key] = tokens
-        self.bytes += tokens.nbytes
-        while self.bytes > self.most_bytes:
-            _, oldest = self.views.popitem(last=False)
-            self.bytes -= oldest.nbytes
+        """Keep the tokens of a view."""
+        with self.lock:
+            replaced = self.views.pop(key, None)
+            self.views[key] = tokens
+            self.bytes += tokens.nbytes - (0 if replaced is None else replaced.nbytes)
+            while self.bytes > self.most_bytes:
+                _, oldest = self.views.popitem(last=False)
+                self.bytes -= oldest.nbytes
 
 
 def batches(prompts: Sequence[Prompt], most_tokens: int) -> Iterator[list[int]]:
