@@ -34,10 +34,10 @@ ROUNDING_SLACK = 1e-9  # a coordinate that floating point pushed this far outsid
 PIXEL_DECIMALS = 6  # to_pixels rounds here, so that whole pixels come back whole
 MAX_CORNERS = 10_000  # of a polygon's outline or a scribble's path
 MAX_CROSSINGS = 1_000  # of an outline with itself: making it valid takes 0.3 s by then, ten times that at twice as many
-MAX_STROKE_CROSSINGS = 20_000  # of a scribble's path with itself
+MAX_STROKE_CROSSINGS = 50_000  # of a scribble's path with itself
 STROKE_PIECE = 64  # steps of a path that are thickened at once; far cheaper than all at once for a long path
 LEAST_PEN = 1e-6  # of the image's side
-MAX_MASK_PIXELS, MAX_MASK_SIDE, MAX_RUNS = 64_000_000, 65_535, 50_000
+MAX_MASK_PIXELS, MAX_MASK_SIDE, MAX_RUNS = 64_000_000, 65_535, 20_000
 MANY_SLABS = 5_000
 
 
@@ -305,8 +305,8 @@ class Scribble(Shape):
 
     @cached_property
     def geometry(self) -> BaseGeometry:
-        from shapely import LineString, box, unary_union
         from shapely import Point as ShapelyPoint
+        from shapely import box, unary_union
         from shapely.affinity import scale
 
         w, h = self.pen_wh
@@ -315,7 +315,7 @@ class Scribble(Shape):
             stroke = ShapelyPoint(path[0]).buffer(0.5)
         else:
             pieces = [path[at : at + STROKE_PIECE + 1] for at in range(0, len(path) - 1, STROKE_PIECE)]
-            stroke = unary_union([LineString(piece).buffer(0.5) for piece in pieces])
+            stroke = unary_union([thickened(piece) for piece in pieces])
         return scale(stroke, w, h, origin=(0, 0)).intersection(box(0, 0, 1, 1))
 
     def to_json(self) -> dict[str, Any]:
@@ -404,7 +404,7 @@ class Mask(Shape):
                 length = min(at - start, height - top)
                 slabs.append((column / width, top / height, (column + 1) / width, (top + length) / height))
                 start += length
-        # thousands of separate specks take unary_union minutes
+        # separate specks take unary_union the square of their number
         union = shapely.unary_union if len(slabs) <= MANY_SLABS else shapely.disjoint_subset_union_all
         return union(shapely.box(*zip(*slabs, strict=True)))
 
@@ -526,7 +526,7 @@ def cut_to_image(corners: list[XY]) -> list[XY]:
             for before, corner in zip(ring[-1:] + ring[:-1], ring, strict=True):
                 inside, was_inside = (sign * (point[axis] - edge) >= 0 for point in (corner, before))
                 if inside != was_inside:
-                    share = (edge - before[axis]) / (corner[axis] - before[axis])
+                    share = (edge / 2 - before[axis] / 2) / (corner[axis] / 2 - before[axis] / 2)  # no overflow
                     along = before[1 - axis] * (1 - share) + corner[1 - axis] * share
                     corners.append((edge, along) if axis == 0 else (along, edge))
                 if inside:
@@ -571,6 +571,17 @@ def pixels_between(low: float, high: float, count: int) -> slice:
         first = min(int((low + high) / 2 * count), count - 1)
         end = first + 1
     return slice(first, end)
+
+
+def thickened(path: Sequence[XY]) -> BaseGeometry:
+    """What a round pen of diameter 1 covers along ``path`` (two or more points)."""
+    from shapely import LineString, unary_union
+
+    line = LineString(path)
+    area = line.buffer(0.5)
+    if area.covers(line):
+        return area
+    return unary_union([LineString(step).buffer(0.5) for step in pairwise(path)])  # GEOS errs where a line runs back
 
 
 def areas_of(geometry: BaseGeometry) -> BaseGeometry:
