@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as numpy_st
 
 from chatspot.errors import RegionError
+from chatspot.messages import Conversation, ImagePart, Message, Part, RegionPart, TextPart
 from chatspot.regions import Box, Mask, Point, Polygon, Region, Scribble
 
 fractions = st.floats(0, 1, allow_nan=False)
@@ -58,3 +59,33 @@ scribbles = st.builds(
 )
 areas: st.SearchStrategy[Region] = st.one_of(boxes(), polygons(), masks(), scribbles)
 regions: st.SearchStrategy[Region] = st.one_of(points, areas)
+
+texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)  # no halves of surrogate pairs
+
+
+@st.composite
+def conversations(draw: st.DrawFn, texts: st.SearchStrategy[str] = texts, most_turns: int = 3) -> Conversation:
+    """A conversation of 1 to ``most_turns`` questions with pictures and regions, answered but perhaps for the last."""
+    messages: list[Message] = []
+    if draw(st.booleans()):
+        messages.append(Message("system", (TextPart(draw(texts) + "."),)))
+    shown = 0
+    for _ in range(draw(st.integers(1, most_turns))):
+        parts: list[Part] = []
+        for kind in draw(st.lists(st.sampled_from(["text", "image", "region"]), max_size=4)):
+            if kind == "image":
+                parts.append(ImagePart())
+                shown += 1
+            elif kind == "region" and shown:
+                parts.append(RegionPart(draw(regions), draw(st.integers(0, shown - 1))))
+            else:
+                parts.append(TextPart(draw(texts)))
+        style = draw(st.sampled_from([None, "short", "long"]))
+        messages.append(Message("user", (*parts, TextPart(draw(texts) + "?")), style))
+        answer: list[Part] = [TextPart("- " + draw(texts))]
+        if shown and draw(st.booleans()):
+            answer.append(RegionPart(draw(regions), draw(st.integers(0, shown - 1))))
+        messages.append(Message("assistant", tuple(answer)))
+    if draw(st.booleans()):
+        messages.pop()
+    return Conversation(tuple(messages))

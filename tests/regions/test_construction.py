@@ -259,6 +259,16 @@ def test_a_long_scribble_over_one_place_is_taken() -> None:
     assert area == pytest.approx(math.pi * (0.11**2 - 0.09**2), rel=0.01)
 
 
+@pytest.mark.parametrize("closing", [[], [(0.1, 0.1)], [(0.1, 0.1)] * 3])
+def test_a_closed_ring_is_opened(closing: list[tuple[float, float]]) -> None:
+    ring = [(0.1, 0.1), (0.9, 0.1), (0.9, 0.9)]
+    assert Polygon.from_normalized(ring + closing).points == tuple(ring)
+
+
+def test_a_ring_that_rounding_closed_is_opened() -> None:
+    assert len(Polygon.from_normalized([(0, 0), (1, 0), (1, 1), (-1e-12, 0)]).points) == 3
+
+
 def test_even_and_odd_areas_of_an_outline_that_crosses_itself() -> None:
     bow_tie = Polygon.from_normalized([(0.2, 0.2), (0.8, 0.8), (0.8, 0.2), (0.2, 0.8)])
     assert bow_tie.area == pytest.approx(0.18)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 from chatspot.errors import RegionError
 
@@ -50,7 +50,7 @@ class Shape:
                         f"{name}.from_normalized(...)")  # fmt: skip
 
     @classmethod
-    def _make(cls, **fields: Any):  # -> Self
+    def _make(cls, **fields: Any) -> Self:
         value = object.__new__(cls)
         for name, field in fields.items():
             object.__setattr__(value, name, field)
@@ -230,13 +230,11 @@ class Polygon(Shape):
     @classmethod
     def from_normalized(cls, points: Iterable[Sequence[float]], *, outside: Outside = "error") -> Polygon:
         """A polygon from corners as fractions of the image's width and height."""
-        corners = as_pairs(points, "Polygon")
-        if len(corners) > 1 and corners[0] == corners[-1]:
-            corners = corners[:-1]  # a closed ring repeats its first corner
+        corners = opened_ring(as_pairs(points, "Polygon"))
         if len(corners) < 3:
             raise RegionError(f"Polygon needs at least 3 corners, got {len(corners)}; use Box or Point")
-        kept = cut_to_image(corners) if outside == "clip" else corners
-        value = cls._make(points=tuple(placed(kept, outside, "Polygon")))
+        kept = placed(cut_to_image(corners) if outside == "clip" else corners, outside, "Polygon")
+        value = cls._make(points=tuple(opened_ring(kept)))
         if len(value.points) < 3 or value.geometry.area <= 0:
             where = " inside the image" if outside == "clip" else ""
             raise RegionError(f"Polygon is empty{where}: its {len(corners)} corners enclose no area; got "
@@ -512,6 +510,14 @@ def placed(points: Sequence[XY], outside: Outside, name: str) -> list[XY]:
 def clamped(value: float) -> float:
     """``value`` within [0, 1]. Adding 0.0 makes -0.0 plain zero: it would be written "-0.000"."""
     return min(max(value, 0.0), 1.0) + 0.0
+
+
+def opened_ring(corners: list[XY]) -> list[XY]:
+    """A ring without repeats of its first corner at its end, as files close their rings."""
+    end = len(corners)
+    while end > 1 and corners[end - 1] == corners[0]:
+        end -= 1
+    return corners[:end]
 
 
 def cut_to_image(corners: list[XY]) -> list[XY]:
