@@ -13,6 +13,7 @@ lines, and a stream that its reader leaves simply stops. A test holds it against
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
@@ -40,6 +41,7 @@ TEXT_LIMIT = 2048  # tokens of prompt and answer together; source: the paper
 CPU_CHUNK, GPU_CHUNK = 4, 32  # pictures that pass the tower together; on CPUs larger batches are slower (measured)
 BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}  # padded prompt and answer tokens computed together; bounds the memory
 KEPT_BYTES = 64 * 2**20  # visual tokens that are kept; nano's are 18 kB a picture, the paper's 2 MB
+BYTE_TOKEN = re.compile("<0x[0-9A-F]{2}>")  # a LLaMA tokenizer's token for a single byte
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"  # how the tokenizer writes bytes that are no whole character
 
 
@@ -93,6 +95,7 @@ class TorchEngine:
         self.kept = KeptViews(KEPT_BYTES)
         self.end_ids = end_ids(self.model, self.tokenizer)
         self.hidden_ids = hidden_ids(self.tokenizer)
+        self.byte_ids = byte_ids(self.tokenizer)
         config: Any = self.model.config
         self.text_config = config.text_config
         self.text_limit = min(TEXT_LIMIT, self.text_config.max_position_embeddings)
@@ -136,9 +139,7 @@ class TorchEngine:
         for tokens, logprobs in self.steps([prompt], self.encoded([request], [prompt])):
             self.grow(answering, tokens[0], logprobs[0])
             done = answering.ended or len(answering.ids) == prompt.max_new_tokens
-            text = self.text(answering.ids)
-            if not done:
-                text = text.rstrip(INCOMPLETE)  # the next token may complete the character
+            text = self.text(answering.ids) if done else self.settled_text(answering.ids)
             if len(text) > len(said):
                 yield text[len(said) :]
                 said = text
@@ -275,6 +276,14 @@ class TorchEngine:
         shown = [token for token in ids if token not in self.hidden_ids]
         return str(self.tokenizer.decode(shown, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
+    def settled_text(self, ids: Sequence[int]) -> str:
+        """What of ``text(ids)`` no further token can change: without a character that lacks bytes, and without single
+        bytes at the end (a LLaMA tokenizer decodes a run of them as a whole or not at all)."""
+        shown = [token for token in ids if token not in self.hidden_ids]
+        while shown and shown[-1] in self.byte_ids:
+            shown.pop()
+        return self.text(shown).rstrip(INCOMPLETE)
+
 
 class KeptViews:
     """Visual tokens by view, up to ``most_bytes`` of them; those unused for longest go first. Safe under threads."""
@@ -379,3 +388,8 @@ def hidden_ids(tokenizer: Any) -> frozenset[int]:
     """Control tokens that an answer's text leaves out: all but the box markup."""
     control = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
     return frozenset(control - set(tokenizer.convert_tokens_to_ids([BOX_TOKEN, END_BOX_TOKEN])))
+
+
+def byte_ids(tokenizer: Any) -> frozenset[int]:
+    """The tokens that stand for a single byte."""
+    return frozenset(number for token, number in tokenizer.get_vocab().items() if BYTE_TOKEN.fullmatch(token))

@@ -1,0 +1,94 @@
+"""Small checkpoints whose answers depend on what they see, and engines over them, in float32 on the CPU."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from transformers import CLIPVisionConfig, LlamaConfig, LlamaTokenizer, LlavaForConditionalGeneration
+
+from chatspot.engine.torch_engine import TorchEngine
+from chatspot.model.checkpoint import load_checkpoint, save_checkpoint
+from chatspot.model.preset_7b import llava_config, processor_7b, settings_7b
+from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
+from chatspot.spot import ChatSpot
+
+LOUDER = 12.0  # weights drawn for training leave all tokens about equally likely
+
+
+def speaks_up(model: LlavaForConditionalGeneration) -> None:
+    """Make a random model's answers depend on pictures and words, and wander instead of repeating a token."""
+    generator = torch.Generator().manual_seed(1)
+    for name, parameter in model.named_parameters():
+        if name.endswith(("q_proj.weight", "k_proj.weight", "v_proj.weight", "o_proj.weight", "up_proj.weight",
+                          "gate_proj.weight", "down_proj.weight")):  # fmt: skip
+            parameter.data *= LOUDER
+        if name.endswith("embed_tokens.weight"):
+            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.5
+    first = model.model.multi_modal_projector.linear_1
+    first.weight.data = torch.randn(first.weight.shape, generator=generator) * 0.3
+
+
+@pytest.fixture(scope="session")
+def lively_nano(tiny_nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint of nano's kind: focal views on, byte-level tokens."""
+    opened = load_checkpoint(tiny_nano, dtype=torch.float32)
+    speaks_up(opened.model)
+    return save_checkpoint(tmp_path_factory.mktemp("lively") / "nano", opened.model, opened.processor, opened.settings)
+
+
+@pytest.fixture(scope="session")
+def lively_7b(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint of chatspot-7b's kind: CLIP, no focal views, LLaMA's tokens with bytes for unknown letters."""
+    torch.manual_seed(2)
+    pieces = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256)), "▁", *map(chr, range(33, 127))]
+    tokenizer = LlamaTokenizer(vocab={piece: number for number, piece in enumerate(pieces)}, merges=[], legacy=False)
+    tokenizer.add_tokens([IMAGE_TOKEN, BOX_TOKEN, END_BOX_TOKEN], special_tokens=True)
+    tokenizer.pad_token = tokenizer.unk_token
+    tower = CLIPVisionConfig(
+        hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2, image_size=56, patch_size=14
+    )
+    text = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=40, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=4, max_position_embeddings=4096,
+    )  # fmt: skip
+    config = llava_config(tower, text, tokenizer.convert_tokens_to_ids(IMAGE_TOKEN), settings_7b())
+    model = LlavaForConditionalGeneration(config)
+    speaks_up(model)
+    folder = tmp_path_factory.mktemp("lively") / "7b"
+    return save_checkpoint(folder, model, processor_7b(tokenizer, config, settings_7b()), settings_7b())
+
+
+@pytest.fixture
+def engine(lively_nano: Path) -> TorchEngine:
+    """A fresh engine of nano's kind: nothing is kept yet."""
+    return TorchEngine(load_checkpoint(lively_nano), device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def engine_7b(lively_7b: Path) -> TorchEngine:
+    return TorchEngine(load_checkpoint(lively_7b), device="cpu", dtype="float32")
+
+
+@pytest.fixture
+def spot(engine: TorchEngine) -> ChatSpot:
+    return ChatSpot(engine)
+
+
+@pytest.fixture(scope="session")
+def image() -> Image.Image:
+    """A picture with something else in every quarter."""
+    picture = Image.new("RGB", (120, 80), "red")
+    for color, place in (("green", (60, 0)), ("blue", (0, 40)), ("yellow", (60, 40))):
+        picture.paste(Image.new("RGB", (60, 40), color), place)
+    return picture
+
+
+@pytest.fixture(scope="session")
+def other_image() -> Image.Image:
+    """A picture of the same size that differs in one corner."""
+    picture = Image.new("RGB", (120, 80), "white")
+    picture.paste((0, 0, 0), (0, 0, 40, 40))
+    return picture
