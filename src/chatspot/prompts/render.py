@@ -98,10 +98,13 @@ def render(
 
     ``template`` is the Jinja source (default: the shipped one that ``settings`` names); ``special_tokens`` are the
     names a template may use, such as ``eos_token``. With ``add_generation_prompt`` the text ends where the answer
-    begins.
+    begins; ``MessageError`` when the conversation's last message is not the user's, so that there is nothing to answer.
     """
     from transformers.utils.chat_template_utils import render_jinja_template
 
+    if add_generation_prompt and conversation.messages[-1].role != "user":
+        raise MessageError("there is nothing to answer: the conversation's last message is the "
+                           f"{conversation.messages[-1].role}'s, expected the user's")  # fmt: skip
     texts: list[str] = []
     messages = template_messages(conversation, settings)
     for message in messages:
