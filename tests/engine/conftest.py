@@ -14,29 +14,13 @@ from chatspot.model.checkpoint import load_checkpoint, save_checkpoint
 from chatspot.model.preset_7b import llava_config, processor_7b, settings_7b
 from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 from chatspot.spot import ChatSpot
-
-LOUDER = 12.0  # weights drawn for training leave all tokens about equally likely
-
-
-def speaks_up(model: LlavaForConditionalGeneration) -> None:
-    """Make a random model's answers depend on pictures and words, and wander instead of repeating a token."""
-    generator = torch.Generator().manual_seed(1)
-    for name, parameter in model.named_parameters():
-        if name.endswith(("q_proj.weight", "k_proj.weight", "v_proj.weight", "o_proj.weight", "up_proj.weight",
-                          "gate_proj.weight", "down_proj.weight")):  # fmt: skip
-            parameter.data *= LOUDER
-        if name.endswith("embed_tokens.weight"):
-            parameter.data = torch.randn(parameter.shape, generator=generator) * 0.5
-    first = model.model.multi_modal_projector.linear_1
-    first.weight.data = torch.randn(first.weight.shape, generator=generator) * 0.3
+from lively_model import save_lively_nano, speaks_up
 
 
 @pytest.fixture(scope="session")
 def lively_nano(tiny_nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small checkpoint of nano's kind: focal views on, byte-level tokens."""
-    opened = load_checkpoint(tiny_nano, dtype=torch.float32)
-    speaks_up(opened.model)
-    return save_checkpoint(tmp_path_factory.mktemp("lively") / "nano", opened.model, opened.processor, opened.settings)
+    return save_lively_nano(tiny_nano, tmp_path_factory.mktemp("lively") / "nano")
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""The command line: ``chatspot ask``, ``chat``, ``demo``, ``info``."""
+"""The command line: ``chatspot ask``, ``chat``, ``demo``, ``info``, ``data``, ``train``, ``eval``."""
 
 from __future__ import annotations
 

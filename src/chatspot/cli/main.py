@@ -15,9 +15,12 @@ from typer.core import TyperGroup
 
 from chatspot.cli.ask import AskCommand, ask
 from chatspot.cli.chat import chat
+from chatspot.cli.data_commands import data_app
 from chatspot.cli.demo import demo
+from chatspot.cli.eval_commands import eval_app
 from chatspot.cli.info import info
 from chatspot.cli.options import one_line
+from chatspot.cli.train_commands import train_app
 from chatspot.errors import ChatSpotError
 
 INTERRUPTED = 130  # what shells give back after Ctrl-C
@@ -63,6 +66,9 @@ app.command(cls=AskCommand)(ask)
 app.command()(chat)
 app.command()(demo)
 app.command()(info)
+app.add_typer(data_app)
+app.add_typer(train_app)
+app.add_typer(eval_app)
 
 
 def run() -> None:

@@ -100,7 +100,7 @@ def mask_from_json(path: Path) -> Mask:
     try:
         mask = region_from_json(wrapped)
     except RegionError as error:
-        raise RegionError(f'mask {path}: {error}; expected {{"counts": [...], "size_wh": [width, height]}}') from error
+        raise RegionError(f"mask {path}: {error}") from error
     assert isinstance(mask, Mask)
     return mask
 

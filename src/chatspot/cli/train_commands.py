@@ -46,8 +46,12 @@ def run_stage(
 ) -> None:
     """Read the recipe, check that it is for this stage, train."""
     from chatspot.errors import RecipeError
-    from chatspot.train.recipe import load_recipe
-    from chatspot.train.run import Places, train
+
+    try:
+        from chatspot.train.recipe import load_recipe
+        from chatspot.train.run import Places, train
+    except ModuleNotFoundError as error:
+        raise RecipeError(f"training needs the package {error.name}; install it with pip install 'chatspot[train]'") from error
 
     recipe = load_recipe(recipe_file)
     if recipe.stage != stage:
