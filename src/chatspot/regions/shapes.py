@@ -611,16 +611,15 @@ def draw_geometry(geometry: BaseGeometry, size: Size) -> np.ndarray:
     def pixels(ring: Any) -> list[XY]:
         return [(x * width - 0.5, y * height - 0.5) for x, y in ring.coords]
 
-    def dot(place: Any) -> None:
-        pen.point((min(int(place.x * width), width - 1), min(int(place.y * height), height - 1)), fill=1)
-
     for part in sorted(shapely.get_parts(geometry), key=lambda g: -g.area):  # what lies in a hole comes after the hole
-        if part.geom_type == "Point":
-            dot(part)
-        elif part.geom_type == "Polygon":
+        if part.geom_type == "Polygon":
             pen.polygon(pixels(part.exterior), fill=1)
             for hole in part.interiors:
                 pen.polygon(pixels(hole), fill=0)
-    if canvas.getbbox() is None:  # thinner than its own holes' outlines
-        dot(geometry.representative_point())
+    x1, y1, x2, y2 = geometry.bounds
+    if (x2 - x1) * width < 1 and (y2 - y1) * height < 1:  # a speck: rounding may have set its neighbour
+        canvas.paste(0, (0, 0, width, height))
+    if canvas.getbbox() is None:  # also when it is thinner than its own holes' outlines
+        place = geometry.representative_point()
+        pen.point((min(int(place.x * width), width - 1), min(int(place.y * height), height - 1)), fill=1)
     return np.array(canvas)
