@@ -27,8 +27,8 @@ class DemoQuestion(NamedTuple):
 QUESTIONS = (
     DemoQuestion("What is this?", "box", "172,14,416,314"),  # the cup
     DemoQuestion("What can you see in this region?", "polygon",
-                 "396,66,424,70,384,228,406,262,384,324,330,312,334,252,372,228"),  # the spoon
-    DemoQuestion("What is the object here?", "point", "120,320"),  # the table
+                 "398,66,424,70,390,220,408,262,396,312,352,327,327,298,336,252,372,228"),  # the spoon
+    DemoQuestion("What is the object here?", "point", "60,140"),  # the table
 )  # fmt: skip
 
 

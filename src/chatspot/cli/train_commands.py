@@ -51,7 +51,9 @@ def run_stage(
         from chatspot.train.recipe import load_recipe
         from chatspot.train.run import Places, train
     except ModuleNotFoundError as error:
-        raise RecipeError(f"training needs the package {error.name}; install it with pip install 'chatspot[train]'") from error
+        raise RecipeError(
+            f"training needs the package {error.name}; install it with pip install 'chatspot[train]'"
+        ) from error
 
     recipe = load_recipe(recipe_file)
     if recipe.stage != stage:
