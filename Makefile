@@ -33,6 +33,7 @@ test: install ## all tests
 
 check: install ## lint, types, direction of imports
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 

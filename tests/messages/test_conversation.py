@@ -268,8 +268,12 @@ def test_json_that_is_no_conversation(value: Any, expected: str) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.floats() | st.integers(-1, 2) | st.sampled_from(["user", "text", "image", "region"]),
-    lambda inner: st.lists(inner, max_size=4)
-    | st.dictionaries(st.sampled_from(["role", "content", "type", "text", "image", "box", "style"]), inner, max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["role", "content", "type", "text", "image", "box", "style"]), inner, max_size=5
+        )
+    ),
     max_leaves=15,
 )
 

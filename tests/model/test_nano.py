@@ -37,7 +37,9 @@ def test_the_language_model_answers_as_it_was_published(untrained: Checkpoint) -
     tokenizer = untrained.processor.tokenizer
     prompt = "<|im_start|>user\nWhat is the capital of France?<|im_end|>\n<|im_start|>assistant\n"
     ids = torch.tensor([tokenizer(prompt)["input_ids"]])
-    out = untrained.model.generate(input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False)
+    out = untrained.model.generate(
+        input_ids=ids, attention_mask=torch.ones_like(ids), max_new_tokens=12, do_sample=False
+    )
     assert tokenizer.decode(out[0, ids.shape[1] :]) == "The capital of France is Paris.<|im_end|>"
 
 

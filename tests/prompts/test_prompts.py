@@ -43,9 +43,7 @@ def text_of(segments: Iterable[Any]) -> str:
 
 
 def encoded(talk: Conversation, prompt: PromptSettings, tokenizer: Any, asked: bool = False) -> Encoded:
-    return encode(
-        render(talk, prompt, special_tokens=SPECIAL_TOKENS, add_generation_prompt=asked), tokenizer, COPIES
-    )
+    return encode(render(talk, prompt, special_tokens=SPECIAL_TOKENS, add_generation_prompt=asked), tokenizer, COPIES)
 
 
 def bland(talk: Conversation) -> Conversation:

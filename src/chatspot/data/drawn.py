@@ -51,5 +51,5 @@ def cutout_files(folder: Path) -> list[tuple[Path, str]]:
 
 
 def short_name(caption: str) -> str:
-    """"A duck." to "duck"."""
+    """A caption without article and full stop: "A duck." gives "duck"."""
     return re.sub(r"^(an?|the|some) ", "", caption.strip().rstrip(".!").lower())

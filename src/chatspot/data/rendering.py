@@ -12,12 +12,16 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from chatspot.data.records import ANNOTATIONS, PLATE_LABEL
 from chatspot.errors import DataError
+
+Drawn: TypeAlias = tuple[Image.Image, list[dict[str, Any]]]
+"""A picture and its regions as they are written to the annotations."""
 
 SCENE_SIDE = 320  # pixels of a drawn scene
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -56,7 +60,7 @@ def render_folder(
         raise DataError(f"drawing words needs fonts and words, got {len(fonts)} fonts and {len(words)} words")
     images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)
-    kinds: list[tuple[str, int, Callable[..., tuple[Image.Image, list[dict]]]]] = [
+    kinds: list[tuple[str, int, Callable[..., Drawn]]] = [
         ("words", settings.word_scenes, word_scene),
         ("crop", settings.word_crops, word_crop),
         ("plates", settings.plate_scenes, plate_scene),
@@ -77,10 +81,16 @@ def render_folder(
     return len(lines)
 
 
-def word_scene(rng, words, fonts, backgrounds, settings) -> tuple[Image.Image, list[dict]]:
+def word_scene(
+    rng: random.Random,
+    words: Sequence[str],
+    fonts: Sequence[Path],
+    backgrounds: Sequence[Path],
+    settings: RenderSettings,
+) -> Drawn:
     """Several words on a piece of photo, none over another."""
     scene = background(rng, backgrounds, (SCENE_SIDE, SCENE_SIDE))
-    regions: list[dict] = []
+    regions: list[dict[str, Any]] = []
     for _ in range(settings.words_per_scene):
         text = random_text(rng, words)
         patch = word_patch(rng, text, rng.choice(fonts), rng.randint(16, 56))
@@ -88,7 +98,13 @@ def word_scene(rng, words, fonts, backgrounds, settings) -> tuple[Image.Image, l
     return finished(rng, scene), regions
 
 
-def word_crop(rng, words, fonts, backgrounds, settings) -> tuple[Image.Image, list[dict]]:
+def word_crop(
+    rng: random.Random,
+    words: Sequence[str],
+    fonts: Sequence[Path],
+    backgrounds: Sequence[Path],
+    settings: RenderSettings,
+) -> Drawn:
     """One word that fills its picture, as in a word-recognition data set: ground, word and camera faults."""
     text = random_text(rng, words)
     patch = word_patch(rng, text, rng.choice(fonts), rng.randint(24, 48))
@@ -102,10 +118,16 @@ def word_crop(rng, words, fonts, backgrounds, settings) -> tuple[Image.Image, li
     return crop, [{"box": [0, 0, crop.width, crop.height], "label": "text", "text": text}]
 
 
-def plate_scene(rng, words, fonts, backgrounds, settings) -> tuple[Image.Image, list[dict]]:
+def plate_scene(
+    rng: random.Random,
+    words: Sequence[str],
+    fonts: Sequence[Path],
+    backgrounds: Sequence[Path],
+    settings: RenderSettings,
+) -> Drawn:
     """One to three number plates on a piece of photo."""
     scene = background(rng, backgrounds, (SCENE_SIDE, SCENE_SIDE * 4 // 5))
-    regions: list[dict] = []
+    regions: list[dict[str, Any]] = []
     for _ in range(rng.randint(1, 3)):
         text = random_plate(rng)
         patch = plate_patch(rng, text, rng.choice(fonts))
@@ -138,7 +160,15 @@ def word_patch(rng: random.Random, text: str, font_path: Path, height: int) -> I
     return patch.rotate(rng.gauss(0, 4), expand=True, resample=Image.Resampling.BICUBIC)
 
 
-def drawn_text(rng, text, font_path, height, ink, ground, pad: tuple[float, float] = (0.15, 0.12)) -> Image.Image:
+def drawn_text(
+    rng: random.Random,
+    text: str,
+    font_path: Path,
+    height: int,
+    ink: tuple[int, ...],
+    ground: tuple[int, ...] | None,
+    pad: tuple[float, float] = (0.15, 0.12),
+) -> Image.Image:
     """Text in ``ink`` on ``ground`` (None: transparent), RGBA, padded by shares of the height."""
     font = ImageFont.truetype(str(font_path), height)
     left, top, right, bottom = font.getbbox(text)
@@ -163,7 +193,13 @@ def plate_patch(rng: random.Random, text: str, font_path: Path) -> Image.Image:
     return patch.rotate(rng.gauss(0, 3), expand=True, resample=Image.Resampling.BICUBIC)
 
 
-def place_patch(rng: random.Random, scene: Image.Image, patch: Image.Image, regions: list[dict], facts: dict) -> None:
+def place_patch(
+    rng: random.Random,
+    scene: Image.Image,
+    patch: Image.Image,
+    regions: list[dict[str, Any]],
+    facts: dict[str, Any],
+) -> None:
     """Paste the patch where it covers no earlier one, and note its region; a patch without room is left out."""
     if patch.width > scene.width or patch.height > scene.height:
         scale = min(scene.width / patch.width, scene.height / patch.height)
@@ -190,9 +226,9 @@ def background(rng: random.Random, photos: Sequence[Path], size: tuple[int, int]
     """A piece of a photo, or a plain colour where there are none (and for a fifth of the pictures)."""
     if not photos or rng.random() < 0.2:
         return Image.new("RGB", size, tuple(rng.randint(0, 255) for _ in range(3)))
-    with Image.open(rng.choice(photos)) as photo:
-        photo.draft("RGB", size)
-        photo = photo.convert("RGB")
+    with Image.open(rng.choice(photos)) as file:
+        file.draft("RGB", size)
+        photo = file.convert("RGB")
     side = rng.uniform(0.3, 1.0)
     width, height = max(2, int(photo.width * side)), max(2, int(photo.height * side))
     x, y = rng.randint(0, photo.width - width), rng.randint(0, photo.height - height)
@@ -203,7 +239,7 @@ def finished(rng: random.Random, image: Image.Image) -> Image.Image:
     """The faults of a camera: blur, noise, light."""
     if rng.random() < 0.5:
         image = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 0.04 * min(image.size[1], 40))))
-    pixels = np.asarray(image, dtype=np.float32)
+    pixels: np.ndarray = np.asarray(image, dtype=np.float32)
     noise = np.random.default_rng(rng.getrandbits(32)).normal(0, rng.uniform(0, 12), pixels.shape)
     pixels = (pixels - 128) * rng.uniform(0.5, 1.1) + 128 + rng.uniform(-30, 30) + noise
     return Image.fromarray(pixels.clip(0, 255).astype(np.uint8))
@@ -218,7 +254,7 @@ def paste_cutouts(
     for number in range(count):
         rng = random.Random(f"{seed}/cutouts/{number}")
         scene = background(rng, backgrounds, (SCENE_SIDE, SCENE_SIDE))
-        regions: list[dict] = []
+        regions: list[dict[str, Any]] = []
         for _ in range(rng.randint(1, 3)):
             path, name = rng.choice(cutouts)
             with Image.open(path) as cutout:
@@ -242,6 +278,8 @@ def usable_fonts(folders: Sequence[Path]) -> list[Path]:
             shapes = {bytes(font.getmask(character)) for character in PROBE}
         except OSError:
             continue
-        if len(shapes) == len(PROBE) and not any(odd in path.name for odd in ("D050000L", "Symbol", "awesome", "Dingbats")):
+        if len(shapes) == len(PROBE) and not any(
+            odd in path.name for odd in ("D050000L", "Symbol", "awesome", "Dingbats")
+        ):
             fonts.append(path)
     return fonts

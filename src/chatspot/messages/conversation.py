@@ -153,9 +153,7 @@ class Conversation:
         return [message.to_json() for message in self.messages]
 
 
-def ask(
-    question: str, *regions: Region, style: Style | None = None, images: int = 1, image: int = 0
-) -> Message:
+def ask(question: str, *regions: Region, style: Style | None = None, images: int = 1, image: int = 0) -> Message:
     """A user's message: ``images`` new pictures, the question, then its regions on picture ``image``.
 
     A ``{region}`` in the question is where a region goes; regions without a place follow the text.
@@ -219,5 +217,3 @@ def part_from_json(part: Any, where: str) -> Part:
         except RegionError as error:
             raise RegionError(f"{where}: {error}") from error
     raise MessageError(f'{where}: a part\'s type is "text", "image" or "region", got {reprlib.repr(kind)}')
-
-

@@ -371,7 +371,7 @@ def read_text(path: Path) -> str:
 def quiet() -> Iterator[None]:
     """transformers without progress bars and notes; what matters of them is raised here as an error."""
     verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity(logging.CRITICAL)
+    logging.set_verbosity(logging.CRITICAL)  # type: ignore[attr-defined]
     logging.disable_progress_bar()
     try:
         yield

@@ -13,6 +13,7 @@ Sixteen strips give letters their reading order, which a 4 x 4 grid destroys (ou
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ FINE_STAGES = (2, 4)  # the last stages at strides 8 and 16
 
 
 def scaled_channels(channels: int, width: float) -> int:
-    """``channels`` times ``width``, rounded to a multiple of 8, never down by over 10 % (official ``round_filters``)."""
+    """``channels`` times ``width``, rounded to a multiple of 8, never down by over 10 % (``round_filters``)."""
     wanted = channels * width
     rounded = max(8, int(wanted + 4) // 8 * 8)
     return rounded + 8 if rounded < 0.9 * wanted else rounded
@@ -52,7 +53,7 @@ class EfficientNetLiteConfig(PretrainedConfig):
 
     model_type = "chatspot_efficientnet_lite"
 
-    def __init__(self, width: float = 1.1, depth: float = 1.2, image_size: int = 256, **kwargs):
+    def __init__(self, width: float = 1.1, depth: float = 1.2, image_size: int = 256, **kwargs: Any):
         if image_size % 256:
             raise ValueError(f"image_size must be a multiple of 256 (16 strips of the stride-16 map), got {image_size}")
         self.width, self.depth, self.image_size = width, depth, image_size
@@ -116,7 +117,7 @@ class EfficientNetLiteModel(PreTrainedModel):
     config_class = EfficientNetLiteConfig
     base_model_prefix = "efficientnet_lite"
     main_input_name = "pixel_values"
-    _no_split_modules = ["Block"]
+    _no_split_modules = ["Block"]  # noqa: RUF012 (as transformers declares it)
 
     def __init__(self, config: EfficientNetLiteConfig):
         super().__init__(config)
@@ -141,7 +142,8 @@ class EfficientNetLiteModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out")
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
         elif isinstance(module, EfficientNetLiteModel):
             nn.init.zeros_(module.feature_mean)
             nn.init.ones_(module.feature_scale)
@@ -157,7 +159,7 @@ class EfficientNetLiteModel(PreTrainedModel):
         coarse = functional.adaptive_avg_pool2d(functional.relu6(self.head(x)), GRID)
         return torch.cat([coarse.flatten(2).transpose(1, 2), *strips], dim=2)
 
-    def forward(self, pixel_values: Tensor, output_hidden_states: bool = True, **_: object):
+    def forward(self, pixel_values: Tensor, output_hidden_states: bool = True, **_: object) -> Any:
         """One picture or a batch [B, 3, S, S] to a ``BaseModelOutputWithPooling`` with [B, 16, hidden_size]."""
         weight = self.stem.weight
         tokens = self.raw_features(pixel_values.to(weight.dtype))

@@ -1,4 +1,4 @@
-"""Read a LLaMA-architecture GGUF file with numpy alone: names, values and tokenizer, no compiler and no ``gguf`` package.
+"""Read a LLaMA-architecture GGUF file with numpy alone: names, values and tokenizer, without compiler or package.
 
 Layout: ggml-org/ggml ``docs/gguf.md`` (version 3). Block formats: ggml ``ggml-common.h`` (``block_q4_1``,
 ``block_q8_0``). Only what SmolLM2's published file uses is read; another block format is a clear error.
@@ -54,9 +54,11 @@ def read_gguf(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
     Raises ``CheckpointError`` when the file is not GGUF, is cut short or uses another block format.
     """
-    data = memoryview(np.memmap(path, dtype=np.uint8, mode="r"))
-    if bytes(data[:4]) != MAGIC:
-        raise CheckpointError(f"{path} is not a GGUF file: expected it to begin with {MAGIC!r}, got {bytes(data[:4])!r}")
+    with path.open("rb") as file:
+        found = file.read(len(MAGIC))
+    if found != MAGIC:
+        raise CheckpointError(f"{path} is not a GGUF file: expected it to begin with {MAGIC!r}, got {found!r}")
+    data = np.memmap(path, dtype=np.uint8, mode="r").data
     try:
         reader = Reader(data)
         reader.at = 4
@@ -166,6 +168,10 @@ def byte_pair_tokenizer(metadata: dict[str, Any]) -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     control = 3
     tokenizer.add_special_tokens(
-        [AddedToken(t, special=True, normalized=False) for t, kind in zip(tokens, kinds, strict=True) if kind == control]
+        [
+            AddedToken(t, special=True, normalized=False)
+            for t, kind in zip(tokens, kinds, strict=True)
+            if kind == control
+        ]
     )
     return tokenizer

@@ -17,7 +17,13 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from torch import Tensor
-from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, LlavaProcessor, PreTrainedTokenizerFast
+from transformers import (
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    LlavaProcessor,
+    PreTrainedTokenizerFast,
+)
 
 from chatspot.errors import CheckpointError
 from chatspot.model import gguf
@@ -55,7 +61,13 @@ def nano_checkpoint(*, trained: bool = True) -> Path:
     missing = [SHIPPED[name] for name, path in parts.items() if path is None]
     if trained and missing:
         raise CheckpointError(f"this copy of chatspot lacks {', '.join(missing)}; install it again")
-    made_from = [FORMAT, LANGUAGE_FILE.sha256, TOWER_FILE.sha256, SETTINGS.to_json(), template_source(SETTINGS.template)]
+    made_from = [
+        FORMAT,
+        LANGUAGE_FILE.sha256,
+        TOWER_FILE.sha256,
+        SETTINGS.to_json(),
+        template_source(SETTINGS.template),
+    ]
     made_from += [sha256(path) for path in parts.values() if path]
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:12]
     folder = cache_folder() / f"nano-{key}"
@@ -75,7 +87,7 @@ def build_once(folder: Path, projector: Path | None, lora: Path | None) -> None:
         for remains in folder.parent.glob(f".{folder.name}.*"):  # of a conversion that was killed
             shutil.rmtree(remains, ignore_errors=True)
         model, processor = assemble_nano(projector, lora)
-        save_checkpoint(folder, model.to(torch.bfloat16), processor, SETTINGS)
+        save_checkpoint(folder, torch.nn.Module.to(model, torch.bfloat16), processor, SETTINGS)
 
 
 def assemble_nano(
@@ -106,10 +118,11 @@ def nano_config(metadata: dict[str, Any], tokenizer: PreTrainedTokenizerFast) ->
     text = LlamaConfig(**gguf.llama_config(metadata))
     text.vocab_size = len(tokenizer)
     text.pad_token_id = tokenizer.pad_token_id
+    image_token: Any = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     config = LlavaConfig(
         vision_config=EfficientNetLiteConfig(),
         text_config=text,
-        image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
+        image_token_index=image_token,
         projector_hidden_act="linear",
         vision_feature_layer=-1,
         vision_feature_select_strategy="full",
@@ -181,7 +194,8 @@ def tower_state_dict(path: Path) -> dict[str, Tensor]:
 
     fold("stem", "_conv_stem", "_bn0")
     fold("head", "_conv_head", "_bn1")
-    blocks = [(f"stages.{s}.{b}", block) for s, stage in enumerate(tower.stages) for b, block in enumerate(stage)]
+    stages: list[Any] = list(tower.stages)
+    blocks = [(f"stages.{s}.{b}", block) for s, stage in enumerate(stages) for b, block in enumerate(stage)]
     for number, (name, block) in enumerate(blocks):
         if block.expand is not None:
             fold(f"{name}.expand", f"_blocks.{number}._expand_conv", f"_blocks.{number}._bn0")

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from transformers import LlavaProcessor
 
@@ -51,7 +52,11 @@ def source_folder(name: str, data: Sequence[Path]) -> Path:
 
 
 def prepare(
-    samples: Sequence[Sample], processor: LlavaProcessor, settings: PromptSettings, recipe: Recipe, tokens_per_image: int
+    samples: Sequence[Sample],
+    processor: LlavaProcessor,
+    settings: PromptSettings,
+    recipe: Recipe,
+    tokens_per_image: int,
 ) -> list[TrainingSample]:
     """The samples encoded. A share of them is shown without focal views, so that the model can do without.
 
@@ -59,7 +64,8 @@ def prepare(
     """
     prepared = []
     plain = replace(settings, focal_view=False)
-    template, special = processor.chat_template, processor.tokenizer.special_tokens_map
+    template: Any = processor.chat_template
+    special = processor.tokenizer.special_tokens_map
     for sample in samples:
         rng = random.Random(f"{recipe.seed}/focal/{sample.id}")
         shown = plain if rng.random() < recipe.without_focal_share else settings

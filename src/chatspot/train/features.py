@@ -65,8 +65,13 @@ class FeatureCache:
             return np.empty((0, *self.shape), dtype=np.float16)
         return np.memmap(self.data_file, dtype=np.float16, mode="r", shape=(len(self.rows), *self.shape))
 
-    def fill(self, views: Iterable[View], encode: Callable[[torch.Tensor], torch.Tensor], pixels: Callable[[list[Image.Image]], torch.Tensor],
-             progress: Callable[[int, int], None] | None = None) -> None:  # fmt: skip
+    def fill(
+        self,
+        views: Iterable[View],
+        encode: Callable[[torch.Tensor], torch.Tensor],
+        pixels: Callable[[list[Image.Image]], torch.Tensor],
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
         """Compute what is missing of ``views``. ``pixels`` turns pictures into [B, 3, S, S], ``encode`` these into
         features [B, tokens, features]; ``progress(done, all)`` is told how far it is."""
         wanted = {view.key(self.identity): view for view in views}
@@ -97,8 +102,10 @@ class FeatureCache:
                     data.write(features.tobytes())
                 except OSError as error:
                     left = (len(missing) - start) * self.row_bytes / 1e9
-                    raise TrainingError(f"{self.data_file} cannot grow ({error}); vision features need {left:.1f} GB "
-                                        "more; free some space and start again, nothing is lost") from error  # fmt: skip
+                    raise TrainingError(
+                        f"{self.data_file} cannot grow ({error}); vision features need {left:.1f} GB more; free some "
+                        "space and start again, nothing is lost"
+                    ) from error
                 for key, _ in chunk:
                     self.rows[key] = len(self.rows)
                     pending.append(key)

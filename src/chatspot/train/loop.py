@@ -88,8 +88,14 @@ def run_steps(
             share = rate_share(step, steps, recipe.warmup_share)
             norm = optimizer.step(share, recipe.clip_norm)
             seconds = time.perf_counter() - began
-            line = {"step": step + 1, "loss": round(loss.item(), 6), "norm": round(norm, 4), "rate_share": round(share, 5),
-                    "tokens": batch.tokens, "tokens_per_second": round(batch.tokens / seconds, 1)}  # fmt: skip
+            line = {
+                "step": step + 1,
+                "loss": round(loss.item(), 6),
+                "norm": round(norm, 4),
+                "rate_share": round(share, 5),
+                "tokens": batch.tokens,
+                "tokens_per_second": round(batch.tokens / seconds, 1),
+            }
             if not (math.isfinite(line["loss"]) and math.isfinite(norm)):
                 raise TrainingError(f"step {step + 1}: loss {line['loss']} and gradient norm {norm} should be finite; "
                                     "lower the learning rate and start the command again to go on from the last "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
@@ -37,7 +38,9 @@ def merge_and_save_lora(language_model: nn.Module, file: Path, scale: float) -> 
     The layers become plain ones again. What is merged is what the file says, float16 included, so that the file and
     the merged weights agree.
     """
-    layers = {name: layer for name, layer in language_model.named_modules() if isinstance(layer, LoraLinear)}
+    layers: dict[str, Any] = {
+        name: layer for name, layer in language_model.named_modules() if isinstance(layer, LoraLinear)
+    }
     tensors = {}
     for name, layer in layers.items():
         down, up = layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight

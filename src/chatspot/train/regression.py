@@ -10,6 +10,7 @@ letter like that letter. One linear least-squares problem finds the projector th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -30,18 +31,24 @@ LONGEST_NAME = 4  # tokens; longer answers are no names
 
 
 def start_projector(
-    model: LlavaForConditionalGeneration, processor: LlavaProcessor, samples: Sequence[TrainingSample], cache: FeatureCache
+    model: LlavaForConditionalGeneration,
+    processor: LlavaProcessor,
+    samples: Sequence[TrainingSample],
+    cache: FeatureCache,
 ) -> None:
     """Set the tower's feature standardisation (where it has one) and the projector from ``samples``, in place."""
     views = list({view: None for sample in samples for view in sample.views})
     if isinstance(model.model.vision_tower, EfficientNetLiteModel):
         measure_features(model.model.vision_tower, cache, views)
     tower = model.model.vision_tower
-    embedding = model.get_input_embeddings().weight.detach().float()
+    weight: Any = model.get_input_embeddings().weight
+    embedding = weight.detach().float()
     tokens, features = cache.shape
     gram = torch.zeros(features + 1, features + 1)
     moment = torch.zeros(features + 1, embedding.shape[1])
-    pairs = ((view, target) for sample in samples for view, target in view_targets(sample, processor, embedding, tokens))
+    pairs = (
+        (view, target) for sample in samples for view, target in view_targets(sample, processor, embedding, tokens)
+    )
     for chunk in chunks(pairs, 64):
         x = torch.from_numpy(cache.read([view for view, _ in chunk]).astype(np.float32))
         if isinstance(tower, EfficientNetLiteModel):
@@ -79,7 +86,7 @@ def view_targets(
     for question, answer in turns(sample.sample.conversation):
         text = answer.text
         place = next((part.region for part in question.parts if isinstance(part, RegionPart)), None)
-        view = views.get(place)
+        view = views.get(place) if place is not None else None
         if text.startswith('"'):
             if view is not None and isinstance(place, Box):
                 yield view, letter_targets(view, place, text.strip('"'), processor, embedding, tokens)
@@ -119,7 +126,7 @@ def letter_targets(
     return targets
 
 
-def chunks(items: Iterator, size: int) -> Iterator[list]:
+def chunks(items: Iterator[Any], size: int) -> Iterator[list[Any]]:
     """The items in lists of ``size``."""
     held = []
     for item in items:
