@@ -1,4 +1,4 @@
-"""A tiny model of nano's kind and a folder of drawn pictures, both made here: no published weights, no photos."""
+"""A folder of drawn pictures, made here: no photos."""
 
 from __future__ import annotations
 
@@ -7,62 +7,9 @@ import random
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image, ImageDraw
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, PreTrainedTokenizerFast
-
-from chatspot.model.checkpoint import save_checkpoint
-from chatspot.model.efficientnet_lite import TOKENS_PER_IMAGE, EfficientNetLiteConfig
-from chatspot.model.nano import SETTINGS, nano_processor
-from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 160, 60), "blue": (50, 80, 220)}
-
-
-def small_tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer with ChatML's tokens, trained on a sentence."""
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
-    trainer = trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, special_tokens=special, show_progress=False)
-    tokenizer.train_from_iterator(["What can you see in this region? red green blue user assistant"], trainer)
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token="<|im_start|>", eos_token="<|im_end|>", pad_token="<|endoftext|>",
-        unk_token="<|endoftext|>", model_max_length=2048,
-    )  # fmt: skip
-    fast.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN, BOX_TOKEN, END_BOX_TOKEN]})
-    fast.image_token, fast.image_token_id = IMAGE_TOKEN, fast.convert_tokens_to_ids(IMAGE_TOKEN)
-    return fast
-
-
-@pytest.fixture(scope="session")
-def tiny_nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of nano's kind with random weights: a thin tower, a projector and two decoder layers."""
-    torch.manual_seed(0)
-    tokenizer = small_tokenizer()
-    text = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
-    )  # fmt: skip
-    config = LlavaConfig(
-        vision_config=EfficientNetLiteConfig(width=0.25, depth=0.3),
-        text_config=text,
-        image_token_id=tokenizer.image_token_id,
-        projector_hidden_act="linear",
-        vision_feature_layer=-1,
-        vision_feature_select_strategy="full",
-        image_seq_length=TOKENS_PER_IMAGE,
-        tie_word_embeddings=True,
-    )
-    model = LlavaForConditionalGeneration(config)
-    projector = model.model.multi_modal_projector
-    projector.linear_2.weight.data = torch.eye(32)
-    projector.linear_2.bias.data.zero_()
-    folder = tmp_path_factory.mktemp("tiny") / "nano"
-    return save_checkpoint(folder, model, nano_processor(tokenizer, config), SETTINGS)
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +26,9 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Path:
             name = rng.choice(list(COLOURS))
             box = [column * 32 + 4, 8, column * 32 + 28, 56]
             ImageDraw.Draw(image).rectangle(box, fill=COLOURS[name])
-            regions.append({"box": box, "label": name} if column else {"box": box, "label": "text", "text": name.upper()})
+            regions.append(
+                {"box": box, "label": name} if column else {"box": box, "label": "text", "text": name.upper()}
+            )
         image.save(folder / "shapes" / "images" / f"{number}.png")
         record = {"image": f"images/{number}.png", "width": 96, "height": 64, "regions": regions}
         lines.append(json.dumps({**record, "captions": ["Three boxes ."]}))

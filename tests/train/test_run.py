@@ -77,7 +77,8 @@ def test_full_instruct_trains_all_but_the_tower(aligned: Path, drawn: Path, tmp_
 
 
 def command(recipe: Path, drawn: Path, run: Path, features: Path, start: Path) -> list[str]:
-    return [sys.executable, "-m", "chatspot.cli", "train", "instruct", str(recipe), "--data", str(drawn), "--out", str(run),
+    program = str(Path(sys.executable).with_name("chatspot"))
+    return [program, "train", "instruct", str(recipe), "--data", str(drawn), "--out", str(run),
             "--features", str(features), "--start", str(start)]  # fmt: skip
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,6 +31,7 @@ from chatspot.train.recipe import Recipe
 from chatspot.train.regression import start_projector
 from chatspot.train.step import Batch, batch_loss, collate
 
+PREFETCHED = 4  # batches that are read ahead
 FOCAL_VERSION = 1  # raise when the focal view's pixels change: kept features of older ones must not be read
 
 
@@ -64,10 +66,14 @@ def train(recipe: Recipe, places: Places, console: Console | None = None) -> Fin
     optimizer = MasterAdamW(parameters)
     steps = max(1, round(recipe.epochs * batches_per_epoch(samples, recipe.batch_tokens, recipe.seed)))
     start = load_state(places.run, optimizer)
-    console.print(f"{recipe.stage}: {len(samples):,} dialogues, {steps:,} steps" + (f", from step {start}" * bool(start)))
+    console.print(
+        f"{recipe.stage}: {len(samples):,} dialogues, {steps:,} steps" + (f", from step {start}" * bool(start))
+    )
     stream = batch_stream(samples, recipe, cache, checkpoint, start)
-    with step_progress(console, steps, start) as report:
-        finished = run_steps(places.run, recipe, steps, stream, lambda batch: batch_loss(model, batch), optimizer, report, start)
+    with StepProgress(console, steps, start) as report:
+        finished = run_steps(
+            places.run, recipe, steps, stream, lambda batch: batch_loss(model, batch), optimizer, report, start
+        )
     draw_curve(places.run)
     if finished.complete:
         save_result(checkpoint, recipe, places.run)
@@ -120,7 +126,9 @@ def choose_trainable(checkpoint: Checkpoint, recipe: Recipe) -> list[tuple[list[
     low_rank = recipe.stage == "instruct" and recipe.lora_rank > 0
     freeze_for(model, "align" if low_rank else recipe.stage)
     projector = model.model.multi_modal_projector.float()
-    groups = [([p for p in projector.parameters() if p.requires_grad], recipe.projector_learning_rate or recipe.learning_rate)]
+    groups = [
+        ([p for p in projector.parameters() if p.requires_grad], recipe.projector_learning_rate or recipe.learning_rate)
+    ]
     if low_rank:
         add_lora(model.model.language_model, recipe.lora_rank, recipe.lora_alpha)
         groups.append((lora_parameters(model.model.language_model), recipe.learning_rate))
@@ -134,10 +142,18 @@ def choose_trainable(checkpoint: Checkpoint, recipe: Recipe) -> list[tuple[list[
 def batch_stream(
     samples: Sequence[TrainingSample], recipe: Recipe, cache: FeatureCache, checkpoint: Checkpoint, start: int
 ) -> Iterator[Batch]:
-    """The batches from step ``start`` on; which they are depends on the recipe's seed alone."""
+    """The batches from step ``start`` on; which they are depends on the recipe's seed alone.
+
+    A thread reads the features of the next few batches while the model computes: the disk is slower than memory.
+    """
     pad_id = checkpoint.processor.tokenizer.pad_token_id
-    for chosen in islice(batches(samples, recipe.batch_tokens, recipe.seed), start, None):
-        yield collate(chosen, cache, pad_id)
+    chosen = islice(batches(samples, recipe.batch_tokens, recipe.seed), start, None)
+    with ThreadPoolExecutor(max_workers=1) as reader:
+        ahead = deque(reader.submit(collate, batch, cache, pad_id) for batch in islice(chosen, PREFETCHED))
+        while ahead:
+            ready = ahead.popleft().result()
+            ahead.extend(reader.submit(collate, batch, cache, pad_id) for batch in islice(chosen, 1))
+            yield ready
 
 
 def save_result(checkpoint: Checkpoint, recipe: Recipe, run: Path) -> None:
@@ -151,10 +167,16 @@ def save_result(checkpoint: Checkpoint, recipe: Recipe, run: Path) -> None:
 
 def columns(title: str) -> tuple[Any, ...]:
     """A progress line: title, bar, count, time left, and what the task says of itself."""
-    return (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    return (
+        TextColumn(title),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
 
 
-class step_progress:  # noqa: N801 (used like a function, in a with statement)
+class StepProgress:
     """A progress bar that is also a step's ``report``; where the output is no terminal, a line every 25 steps."""
 
     def __init__(self, console: Console, steps: int, start: int):
@@ -162,7 +184,7 @@ class step_progress:  # noqa: N801 (used like a function, in a with statement)
         self.bar = Progress(*columns("training"), console=console, transient=True)
         self.task = self.bar.add_task("", total=steps, completed=start)
 
-    def __enter__(self):  # -> Callable[[dict], None]
+    def __enter__(self) -> Callable[[dict[str, Any]], None]:
         if self.console.is_terminal:
             self.bar.start()
         return self.report
