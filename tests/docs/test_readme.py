@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 from documents import ROOT, Block, blocks
+from times import BEGIN, END, times_table, with_times
 
 from chatspot.model.nano import SHIPPED, shipped_file
 
@@ -103,3 +104,13 @@ def test_imports_of_examples_that_are_not_run() -> None:
         imports = [node for node in tree.body if isinstance(node, (ast.Import, ast.ImportFrom))]
         assert imports
         exec(compile(ast.Module(imports, []), "README.md", "exec"), {})
+
+
+def test_times_are_those_of_the_committed_results() -> None:
+    text = README.read_text("utf-8")
+    assert text.count(BEGIN) == text.count(END) == 1
+    current = with_times(text, times_table(ROOT / "benchmarks" / "results"))
+    if UPDATE:
+        README.write_text(current, "utf-8")
+    else:
+        assert text == current, "run CHATSPOT_UPDATE_README=1 pytest tests/docs/test_readme.py"
