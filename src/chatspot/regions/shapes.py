@@ -36,6 +36,7 @@ MAX_CORNERS = 10_000  # of a polygon's outline or a scribble's path
 MAX_CROSSINGS = 1_000  # of an outline with itself: making it valid takes 0.3 s by then, ten times that at twice as many
 MAX_STROKE_CROSSINGS = 50_000  # of a scribble's path with itself
 STROKE_PIECE = 64  # steps of a path that are thickened at once; far cheaper than all at once for a long path
+LEAST_AREA = 1e-12  # of a polygon, as a share of the image; a pixel of 8,000 x 8,000 is ten thousand times as large
 LEAST_PEN = 1e-6  # of the image's side
 MAX_MASK_PIXELS, MAX_MASK_SIDE, MAX_RUNS = 64_000_000, 65_535, 20_000
 MANY_SLABS = 5_000
@@ -162,17 +163,13 @@ class Box(Shape):
         return cls.from_normalized(x, y, x + w, y + h, outside=outside)
 
     @classmethod
-    def from_pixels(
-        cls, x1: float, y1: float, x2: float, y2: float, *, size: Size, outside: Outside = "error"
-    ) -> Box:
+    def from_pixels(cls, x1: float, y1: float, x2: float, y2: float, *, size: Size, outside: Outside = "error") -> Box:
         """A box from its edges in pixels of an image of ``size`` = (width, height); edges, not pixel centres."""
         corners = scaled_down([(x1, y1), (x2, y2)], size, "Box")
         return cls.from_normalized(*corners[0], *corners[1], outside=outside)
 
     @classmethod
-    def from_pixels_xywh(
-        cls, x: float, y: float, w: float, h: float, *, size: Size, outside: Outside = "error"
-    ) -> Box:
+    def from_pixels_xywh(cls, x: float, y: float, w: float, h: float, *, size: Size, outside: Outside = "error") -> Box:
         """A box from left, top, width and height in pixels, as COCO writes it."""
         x, y, w, h = numbers((x, y, w, h), 4, "Box")
         return cls.from_pixels(x, y, x + w, y + h, size=size, outside=outside)
@@ -235,7 +232,7 @@ class Polygon(Shape):
             raise RegionError(f"Polygon needs at least 3 corners, got {len(corners)}; use Box or Point")
         kept = placed(cut_to_image(corners) if outside == "clip" else corners, outside, "Polygon")
         value = cls._make(points=tuple(opened_ring(kept)))
-        if len(value.points) < 3 or value.geometry.area <= 0:
+        if len(value.points) < 3 or value.geometry.area < LEAST_AREA:
             where = " inside the image" if outside == "clip" else ""
             raise RegionError(f"Polygon is empty{where}: its {len(corners)} corners enclose no area; got "
                               f"{reprlib.repr(corners)}")  # fmt: skip
