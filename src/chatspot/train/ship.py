@@ -35,6 +35,7 @@ def ship_nano(run: Path, target: Path) -> Iterator[Path]:
     projector, lora = target / SHIPPED["projector"], target / SHIPPED["lora"]
     temporary = projector.with_suffix(".part")
     save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, metadata={"recipe": recipe})
+    temporary.chmod(0o644)  # safetensors writes files that only their owner can read
     temporary.replace(projector)
     yield projector
     shutil.copyfile(run / "lora.safetensors", lora.with_suffix(".part"))
