@@ -8,7 +8,8 @@ from typing import Any
 from chatspot.cli import options
 
 LICENCES = (
-    ("chatspot, its trained weights", "Apache-2.0"),
+    ("chatspot, the program", "Apache-2.0"),
+    ("nano's trained weights", "research; learnt from sets that are partly for research only, see MODEL_CARD.md"),
     ("SmolLM2-135M-Instruct (Hugging Face)", "Apache-2.0"),
     ("EfficientNet-Lite2 (Google; PyTorch copy by ML Illustrated)", "Apache-2.0"),
     ("example pictures (chatspot/examples/README.md)", "CC0, public domain"),
