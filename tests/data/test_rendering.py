@@ -9,7 +9,7 @@ from PIL import Image, ImageFont
 
 from chatspot.data import read_records
 from chatspot.data.drawn import short_name
-from chatspot.data.rendering import PLATE_SHAPES, RenderSettings, paste_cutouts, render_folder, usable_fonts
+from chatspot.data.rendering import PLATE_SHAPES, RenderSettings, Stock, paste_cutouts, render_folder, usable_fonts
 from chatspot.errors import DataError
 
 SETTINGS = RenderSettings(word_scenes=3, words_per_scene=4, word_crops=5, plate_scenes=3)
@@ -35,7 +35,7 @@ def photo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_same_seed_draws_the_same_pictures(fonts: list[Path], photo: Path, tmp_path: Path) -> None:
     for name in ("one", "two"):
-        assert render_folder(tmp_path / name, ["apple", "river"], fonts, [photo], SETTINGS) == 11
+        assert render_folder(tmp_path / name, Stock(["apple", "river"], fonts, [photo]), SETTINGS) == 11
     files = sorted(p.relative_to(tmp_path / "one") for p in (tmp_path / "one").rglob("*") if p.is_file())
     assert len(files) == 12
     for file in files:
@@ -43,7 +43,7 @@ def test_the_same_seed_draws_the_same_pictures(fonts: list[Path], photo: Path, t
 
 
 def test_every_region_is_text_inside_its_picture(fonts: list[Path], photo: Path, tmp_path: Path) -> None:
-    render_folder(tmp_path, ["apple", "river"], fonts, [photo], SETTINGS)
+    render_folder(tmp_path, Stock(["apple", "river"], fonts, [photo]), SETTINGS)
     for record in read_records(tmp_path):
         with Image.open(record.image) as image:
             assert image.size == record.size
@@ -56,7 +56,7 @@ def test_every_region_is_text_inside_its_picture(fonts: list[Path], photo: Path,
 
 
 def test_plates_have_known_shapes(fonts: list[Path], tmp_path: Path) -> None:
-    render_folder(tmp_path, ["a"], fonts, [], RenderSettings(0, 0, 0, 12))
+    render_folder(tmp_path, Stock(["a"], fonts, []), RenderSettings(0, 0, 0, 12))
     for record in read_records(tmp_path):
         for region in record.regions:
             shape = "".join("0" if c.isdigit() else "A" for c in region.text or "")
@@ -73,7 +73,7 @@ def test_cutouts_keep_their_names(photo: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("fonts", "words"), [([], ["a"]), ([Path("x.ttf")], [])])
 def test_nothing_to_draw_with_is_an_error(fonts: list[Path], words: list[str], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="needs fonts and words"):
-        render_folder(tmp_path, words, fonts, [], SETTINGS)
+        render_folder(tmp_path, Stock(words, fonts, []), SETTINGS)
 
 
 def test_files_that_are_no_fonts_are_left_out(tmp_path: Path, fonts: list[Path]) -> None:

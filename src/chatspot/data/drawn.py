@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from chatspot.data.rendering import RenderSettings, paste_cutouts, render_folder, usable_fonts
+from chatspot.data.rendering import RenderSettings, Stock, paste_cutouts, render_folder, usable_fonts
 from chatspot.errors import DataError
 
 WORD = re.compile(r"[A-Za-z]{2,11}")
@@ -33,7 +33,7 @@ def draw_training_pictures(
         "plates": RenderSettings(0, 0, 0, count(2400), seed + 1),
     }
     for name, settings in mixes.items():
-        made[name] = render_folder(out / name, words, fonts, backgrounds, settings)
+        made[name] = render_folder(out / name, Stock(words, fonts, backgrounds), settings)
     cutouts = cutout_files(photos.parent / "cutouts_tuxpaint")
     if cutouts:
         made["cutouts"] = paste_cutouts(out / "cutouts", cutouts, backgrounds, count(400), seed + 2)

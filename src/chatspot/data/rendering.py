@@ -21,6 +21,7 @@ from chatspot.data.records import ANNOTATIONS, PLATE_LABEL
 from chatspot.errors import DataError
 
 Drawn: TypeAlias = tuple[Image.Image, list[dict[str, Any]]]
+"""A picture and its annotated regions."""
 """A picture and its regions as they are written to the annotations."""
 
 SCENE_SIDE = 320  # pixels of a drawn scene
@@ -40,7 +41,7 @@ PLATE_COLOURS = (
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """How many scenes of each kind, from which words, fonts and backgrounds; ``seed`` makes it repeatable."""
+    """How many pictures of each kind; ``seed`` makes them repeatable."""
 
     word_scenes: int
     words_per_scene: int
@@ -49,18 +50,26 @@ class RenderSettings:
     seed: int = 0
 
 
-def render_folder(
-    folder: Path, words: Sequence[str], fonts: Sequence[Path], backgrounds: Sequence[Path], settings: RenderSettings
-) -> int:
+@dataclass(frozen=True)
+class Stock:
+    """What pictures are drawn from: words, font files, and photos as backgrounds (none: plain colours)."""
+
+    words: Sequence[str]
+    fonts: Sequence[Path]
+    backgrounds: Sequence[Path]
+
+
+def render_folder(folder: Path, stock: Stock, settings: RenderSettings) -> int:
     """Draw the pictures into ``folder`` and write its annotations; returns how many pictures there are.
 
     Raises ``DataError`` when no usable font or word is given.
     """
-    if not fonts or not words:
-        raise DataError(f"drawing words needs fonts and words, got {len(fonts)} fonts and {len(words)} words")
+    if not stock.fonts or not stock.words:
+        found = f"{len(stock.fonts)} fonts and {len(stock.words)} words"
+        raise DataError(f"drawing words needs fonts and words, got {found}")
     images = folder / "images"
     images.mkdir(parents=True, exist_ok=True)
-    kinds: list[tuple[str, int, Callable[..., Drawn]]] = [
+    kinds: list[tuple[str, int, Callable[[random.Random, Stock, RenderSettings], Drawn]]] = [
         ("words", settings.word_scenes, word_scene),
         ("crop", settings.word_crops, word_crop),
         ("plates", settings.plate_scenes, plate_scene),
@@ -69,48 +78,41 @@ def render_folder(
     for kind, count, draw in kinds:
         for number in range(count):
             rng = random.Random(f"{settings.seed}/{kind}/{number}")
-            image, regions = draw(rng, words, fonts, backgrounds, settings)
+            image, regions = draw(rng, stock, settings)
             name = f"images/{kind}-{number:05d}.jpg"
             image.save(folder / name, quality=rng.randint(60, 92))
             size = {"width": image.width, "height": image.height}
             lines.append(json.dumps({"image": name, **size, "source": "drawn", "regions": regions}))
+    write_annotations(folder, lines)
+    return len(lines)
+
+
+def write_annotations(folder: Path, lines: Sequence[str]) -> None:
+    """Write the folder's annotations aside, then rename them into place."""
     target = folder / ANNOTATIONS
     temporary = target.with_suffix(".part")
     temporary.write_text("".join(line + "\n" for line in lines), "utf-8")
     temporary.replace(target)
-    return len(lines)
 
 
-def word_scene(
-    rng: random.Random,
-    words: Sequence[str],
-    fonts: Sequence[Path],
-    backgrounds: Sequence[Path],
-    settings: RenderSettings,
-) -> Drawn:
+def word_scene(rng: random.Random, stock: Stock, settings: RenderSettings) -> Drawn:
     """Several words on a piece of photo, none over another."""
-    scene = background(rng, backgrounds, (SCENE_SIDE, SCENE_SIDE))
+    scene = background(rng, stock.backgrounds, (SCENE_SIDE, SCENE_SIDE))
     regions: list[dict[str, Any]] = []
     for _ in range(settings.words_per_scene):
-        text = random_text(rng, words)
-        patch = word_patch(rng, text, rng.choice(fonts), rng.randint(16, 56))
+        text = random_text(rng, stock.words)
+        patch = word_patch(rng, text, rng.choice(stock.fonts), rng.randint(16, 56))
         place_patch(rng, scene, patch, regions, {"label": "text", "text": text})
     return finished(rng, scene), regions
 
 
-def word_crop(
-    rng: random.Random,
-    words: Sequence[str],
-    fonts: Sequence[Path],
-    backgrounds: Sequence[Path],
-    settings: RenderSettings,
-) -> Drawn:
+def word_crop(rng: random.Random, stock: Stock, settings: RenderSettings) -> Drawn:
     """One word that fills its picture, as in a word-recognition data set: ground, word and camera faults."""
-    text = random_text(rng, words)
-    patch = word_patch(rng, text, rng.choice(fonts), rng.randint(24, 48))
+    text = random_text(rng, stock.words)
+    patch = word_patch(rng, text, rng.choice(stock.fonts), rng.randint(24, 48))
     margin = rng.randint(0, 4)
     size = (patch.width + 2 * margin, patch.height + 2 * margin)
-    crop = background(rng, backgrounds, size)
+    crop = background(rng, stock.backgrounds, size)
     crop.paste(patch, (margin, margin), patch)
     height = rng.randint(12, 48)
     crop = crop.resize((max(8, round(crop.width * height / crop.height)), height), Image.Resampling.BILINEAR)
@@ -118,19 +120,13 @@ def word_crop(
     return crop, [{"box": [0, 0, crop.width, crop.height], "label": "text", "text": text}]
 
 
-def plate_scene(
-    rng: random.Random,
-    words: Sequence[str],
-    fonts: Sequence[Path],
-    backgrounds: Sequence[Path],
-    settings: RenderSettings,
-) -> Drawn:
+def plate_scene(rng: random.Random, stock: Stock, settings: RenderSettings) -> Drawn:
     """One to three number plates on a piece of photo."""
-    scene = background(rng, backgrounds, (SCENE_SIDE, SCENE_SIDE * 4 // 5))
+    scene = background(rng, stock.backgrounds, (SCENE_SIDE, SCENE_SIDE * 4 // 5))
     regions: list[dict[str, Any]] = []
     for _ in range(rng.randint(1, 3)):
         text = random_plate(rng)
-        patch = plate_patch(rng, text, rng.choice(fonts))
+        patch = plate_patch(rng, text, rng.choice(stock.fonts))
         place_patch(rng, scene, patch, regions, {"label": PLATE_LABEL, "text": text})
     return finished(rng, scene), regions
 
@@ -265,7 +261,7 @@ def paste_cutouts(
         name = f"images/cutouts-{number:05d}.jpg"
         scene.save(folder / name, quality=85)
         lines.append(json.dumps({"image": name, "width": scene.width, "height": scene.height, "regions": regions}))
-    (folder / ANNOTATIONS).write_text("".join(line + "\n" for line in lines), "utf-8")
+    write_annotations(folder, lines)
     return len(lines)
 
 
