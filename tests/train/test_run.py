@@ -119,10 +119,14 @@ def test_a_damaged_state_falls_back_to_the_previous_one(aligned: Path, drawn: Pa
     assert [line["loss"] for line in read_metrics(run / METRICS)] == [line["loss"] for line in curve]
 
 
-def test_a_loss_that_is_no_number_stops_the_run(aligned: Path, drawn: Path, tmp_path: Path) -> None:
-    recipe = parse_recipe({**INSTRUCT, "lora_rank": 0, "learning_rate": 1e30, "warmup_share": 0.0}, "test")
+def test_a_loss_that_is_no_number_stops_the_run_and_loses_nothing(aligned: Path, drawn: Path, tmp_path: Path) -> None:
+    values = {**INSTRUCT, "lora_rank": 0, "learning_rate": 1e30, "warmup_share": 0.0, "checkpoint_every": 100}
+    recipe, run = parse_recipe(values, "test"), tmp_path / "run"
     with pytest.raises(TrainingError, match="should be finite"):
-        train(recipe, Places((drawn,), tmp_path / "run", aligned / "features", aligned / "align" / "checkpoint"), QUIET)
+        train(recipe, Places((drawn,), run, aligned / "features", aligned / "align" / "checkpoint"), QUIET)
+    lines = read_metrics(run / METRICS)
+    assert lines
+    assert torch.load(run / STATE, weights_only=True)["step"] == len(lines)
 
 
 def test_a_run_folder_belongs_to_one_recipe(aligned: Path, drawn: Path, tiny_nano: Path) -> None:

@@ -78,28 +78,32 @@ def run_steps(
 ) -> Finished:
     """Train from step ``start`` to ``steps``. ``batches`` begins at step ``start``.
 
-    A step whose loss or gradient is not finite is refused: ``TrainingError``, with everything up to it saved.
+    A step whose loss or gradient is not finite changes nothing: ``TrainingError``, with everything before it saved.
+    The tokens a second of a step count its whole time, the wait for its batch included.
     """
     with StopSignal() as stop, (folder / METRICS).open("a", encoding="utf-8") as metrics:
+        began = time.perf_counter()
         for step, batch in enumerate(islice(batches, steps - start), start):
-            began = time.perf_counter()
             loss = loss_of(batch)
-            loss.backward()
+            value, norm = loss.item(), math.nan
             share = rate_share(step, steps, recipe.warmup_share)
-            norm = optimizer.step(share, recipe.clip_norm)
-            seconds = time.perf_counter() - began
+            if math.isfinite(value):
+                loss.backward()
+                norm = optimizer.step(share, recipe.clip_norm)
+            if not math.isfinite(norm):
+                save_state(folder, step, optimizer)
+                raise TrainingError(f"step {step + 1}: loss {value} and gradient norm {norm} should be finite; lower "
+                                    "the learning rate in the recipe and train into another --out (what was reached "
+                                    f"before this step is in {folder / STATE})")  # fmt: skip
+            seconds, began = time.perf_counter() - began, time.perf_counter()
             line = {
                 "step": step + 1,
-                "loss": round(loss.item(), 6),
+                "loss": round(value, 6),
                 "norm": round(norm, 4),
                 "rate_share": round(share, 5),
                 "tokens": batch.tokens,
                 "tokens_per_second": round(batch.tokens / seconds, 1),
             }
-            if not (math.isfinite(line["loss"]) and math.isfinite(norm)):
-                raise TrainingError(f"step {step + 1}: loss {line['loss']} and gradient norm {norm} should be finite; "
-                                    "lower the learning rate and start the command again to go on from the last "
-                                    "checkpoint")  # fmt: skip
             metrics.write(json.dumps(line) + "\n")
             metrics.flush()
             report({**line, "steps": steps})

@@ -61,7 +61,7 @@ def train(recipe: Recipe, places: Places, console: Console | None = None) -> Fin
     parameters = choose_trainable(checkpoint, recipe)
     (places.run / "parts.txt").write_text(freezing_table(part_rows(model)) + "\n", "utf-8")
     console.print(freezing_table(part_rows(model)))
-    if recipe.projector_start == "regression":
+    if recipe.projector_start == "regression":  # on resuming too: the standardisation it measures is not in the state
         start_projector(model, checkpoint.processor, samples, cache)
     optimizer = MasterAdamW(parameters)
     steps = max(1, round(recipe.epochs * batches_per_epoch(samples, recipe.batch_tokens, recipe.seed)))
@@ -100,7 +100,7 @@ def kept_features(
 ) -> FeatureCache:
     """The cache with the features of every view of the samples, computing those it lacks."""
     model, config = checkpoint.model, checkpoint.model.config
-    tower = model.model.vision_tower.float().to(memory_format=torch.channels_last)
+    model.model.vision_tower.float().to(memory_format=torch.channels_last)  # in place; the faster layout on CPUs
     fit = f"{checkpoint.settings.image_fit}/focal-{FOCAL_VERSION}"
     shape = (config.image_seq_length, config.vision_config.hidden_size)
     cache = FeatureCache(folder, shape, f"{tower_identity(model)}/{fit}")
@@ -113,7 +113,6 @@ def kept_features(
         task = progress.add_task("", total=None)
         cache.fill(views, lambda batch: raw_features(model, batch), pixels,
                    lambda done, total: progress.update(task, completed=done, total=total))  # fmt: skip
-    del tower
     return cache
 
 
