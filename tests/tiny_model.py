@@ -9,8 +9,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
 from chatspot.model.checkpoint import save_checkpoint
-from chatspot.model.efficientnet_lite import TOKENS_PER_IMAGE, EfficientNetLiteConfig
 from chatspot.model.nano import SETTINGS, nano_processor
+from chatspot.model.sheet_tower import TOKENS_PER_IMAGE, SheetTowerConfig
 from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 
 
@@ -43,7 +43,7 @@ def save_tiny_nano(folder: Path) -> Path:
         num_key_value_heads=2, tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     config = LlavaConfig(
-        vision_config=EfficientNetLiteConfig(width=0.25, depth=0.3),
+        vision_config=SheetTowerConfig(width=0.25, depth=0.3),
         text_config=text,
         image_token_id=tokenizer.image_token_id,
         projector_hidden_act="linear",

@@ -22,10 +22,10 @@ from transformers.models.clip.image_processing_pil_clip import CLIPImageProcesso
 
 from chatspot.errors import CheckpointError
 from chatspot.model.checkpoint import load_checkpoint, save_checkpoint
-from chatspot.model.efficientnet_lite import TOKENS_PER_IMAGE, EfficientNetLiteConfig, EfficientNetLiteModel
 from chatspot.model.freezing import freeze_for
 from chatspot.model.preset_7b import settings_7b
 from chatspot.model.projector import read_linear, write_linear
+from chatspot.model.sheet_tower import TOKENS_PER_IMAGE, SheetTower, SheetTowerConfig
 from chatspot.prompts import PromptSettings, template_source
 
 
@@ -108,11 +108,11 @@ def test_a_model_in_training_is_saved_in_the_stock_layout(small_7b, tmp_path: Pa
 
 
 def test_nanos_kind_of_checkpoint(small_7b, tmp_path: Path):
-    """EfficientNet tower, identity layout, tied embeddings, 16 tokens a picture."""
+    """A tower that reads sheets, identity layout, tied embeddings, 16 tokens a picture."""
     _, processor = small_7b()
     tokenizer = processor.tokenizer
     config = LlavaConfig(
-        vision_config=EfficientNetLiteConfig(width=0.2, depth=0.2),
+        vision_config=SheetTowerConfig(width=0.2, depth=0.2),
         text_config=LlamaConfig(
             vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=1,
             num_attention_heads=2, tie_word_embeddings=True,
@@ -126,12 +126,12 @@ def test_nanos_kind_of_checkpoint(small_7b, tmp_path: Path):
     model = LlavaForConditionalGeneration(config).eval()
     wide = config.vision_config.hidden_size
     write_linear(model.model.multi_modal_projector, torch.randn(16, wide), torch.randn(16))
-    images = CLIPImageProcessorPil(size={"height": 256, "width": 256}, do_center_crop=False)
+    images = CLIPImageProcessorPil(size={"height": 304, "width": 256}, do_center_crop=False)
     processor = LlavaProcessor(images, tokenizer, patch_size=64, vision_feature_select_strategy="full",
                                num_additional_image_tokens=0)  # fmt: skip
-    opened = load_checkpoint(save_checkpoint(tmp_path / "nano", model, processor, PromptSettings()))
+    opened = load_checkpoint(save_checkpoint(tmp_path / "nano", model, processor, PromptSettings(image_fit="sheet")))
     assert_same_weights(opened.model, model)
-    assert isinstance(opened.model.model.vision_tower, EfficientNetLiteModel)
+    assert isinstance(opened.model.model.vision_tower, SheetTower)
     assert opened.model.lm_head.weight is opened.model.model.language_model.embed_tokens.weight
     assert opened.tokens_per_image == TOKENS_PER_IMAGE
     assert opened.template == template_source("chatspot-nano")  # given by save, as the processor had none
@@ -335,6 +335,7 @@ DAMAGES: list[tuple[Callable[[Path], Any], str]] = [
     (lambda f: (f / "chat_template.jinja").write_text("{{ messages }}"), "no name and version"),
     # pictures
     (config(chatspot__image_fit="crop"), "image_fit should be one of"),
+    (config(chatspot__image_fit="sheet"), "'sheet' does not go with a vision tower of kind 'clip_vision_model'"),
     (config(chatspot__image_fit="pad"), "do_pad is False, .*'pad'.* want True"),
     (processor(image_processor__do_pad=True), "do_pad is True, .*'stretch'.* want False"),
     (processor(image_processor__do_center_crop=True), "do_center_crop is True"),

@@ -7,19 +7,20 @@ import torch
 from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 
 from chatspot.errors import RecipeError
-from chatspot.model.efficientnet_lite import TOKENS_PER_IMAGE, EfficientNetLiteConfig
+from chatspot.images.sheet import LINE_HEIGHT
 from chatspot.model.freezing import STAGES, PartRow, freeze_for, freezing_table, part_rows
 from chatspot.model.projector import read_linear, stock_state_dict, train_as_one_linear, write_linear
+from chatspot.model.sheet_tower import TOKENS_PER_IMAGE, SheetTowerConfig
 
 IMAGE_ID = 5
 
 
 @pytest.fixture
 def small_nano() -> LlavaForConditionalGeneration:
-    """nano's kind of model, small and random: EfficientNet tower, wide features, tied embeddings."""
+    """nano's kind of model, small and random: a tower that reads sheets, wide features, tied embeddings."""
     torch.manual_seed(0)
     config = LlavaConfig(
-        vision_config=EfficientNetLiteConfig(width=0.2, depth=0.2),
+        vision_config=SheetTowerConfig(width=0.2, depth=0.2),
         text_config=LlamaConfig(
             vocab_size=32,
             hidden_size=16,
@@ -47,7 +48,7 @@ def train_steps(model: LlavaForConditionalGeneration, steps: int = 3) -> None:
     side, image_id = config.vision_config.image_size, config.image_token_id
     generator = torch.Generator().manual_seed(1)
     ids = torch.tensor([[1, *[image_id] * config.image_seq_length, 7, 8, 9, 2]])
-    pixels = torch.randn(1, 3, side, side, generator=generator)
+    pixels = torch.randn(1, 3, side + LINE_HEIGHT, side, generator=generator)
     trained = [value for value in model.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-2, weight_decay=0.1)
     for _ in range(steps):

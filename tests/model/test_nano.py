@@ -21,7 +21,7 @@ from chatspot.errors import CheckpointError
 from chatspot.images import open_image
 from chatspot.model import gguf, weights
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
-from chatspot.model.nano import merge_lora, nano_checkpoint, tower_state_dict
+from chatspot.model.nano import merge_lora, nano_checkpoint, picture_state_dict
 from chatspot.model.vision import raw_features, standardised
 
 CAT_CLASSES = range(281, 286)  # ImageNet's house cats: tabby to Egyptian cat
@@ -44,7 +44,7 @@ def test_the_language_model_answers_as_it_was_published(untrained: Checkpoint) -
 
 
 def test_the_tower_sees_a_cat(untrained: Checkpoint) -> None:
-    published = torch.load(weights.tower_weights(), weights_only=True)
+    published = torch.load(weights.picture_weights(), weights_only=True)
     cat = open_image(Path(str(resources.files("chatspot").joinpath("examples", "cat.jpg"))))
     pixels = untrained.processor.image_processor([cat], return_tensors="pt")["pixel_values"]
     with torch.inference_mode():
@@ -60,7 +60,7 @@ def test_features_are_standardised_by_the_towers_buffers(untrained: Checkpoint) 
 
 
 def test_folding_keeps_every_convolution() -> None:
-    state = tower_state_dict(weights.tower_weights())
+    state = picture_state_dict(weights.picture_weights())
     assert len(state) == 2 * (2 + 3 * 21 - 1)  # stem, head and 21 blocks of three convolutions; the first block has two
     assert all(value.isfinite().all() for value in state.values())
 

@@ -23,7 +23,7 @@ from chatspot.train.recipe import parse_recipe
 from chatspot.train.run import Places, train
 
 ALIGN = {"stage": "align", "learning_rate": 1e-3, "batch_tokens": 512, "checkpoint_every": 2, "epochs": 2.0,
-         "projector_start": "regression", "sources": [{"folder": "shapes", "questions": {"captions": 1}}]}  # fmt: skip
+         "projector_start": "answers", "sources": [{"folder": "shapes", "questions": {"captions": 1}}]}  # fmt: skip
 INSTRUCT = {**ALIGN, "stage": "instruct", "projector_start": "random", "lora_rank": 4}
 QUIET = Console(quiet=True)
 
@@ -43,7 +43,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 def test_align_trains_the_projector_and_keeps_the_rest_bit_equal(aligned: Path, tiny_nano: Path) -> None:
     before, after = weights(tiny_nano), weights(aligned / "align" / "checkpoint")
     changed = {name for name in before if not torch.equal(before[name], after[name])}
-    moved_on_purpose = {"vision_tower.feature_mean", "vision_tower.feature_scale"}  # the regression measures them
+    moved_on_purpose = {"vision_tower.feature_mean", "vision_tower.feature_scale"}  # the start measures them
     assert {name.split("model.")[-1] for name in changed} == moved_on_purpose | {
         "multi_modal_projector.linear_1.weight",
         "multi_modal_projector.linear_1.bias",

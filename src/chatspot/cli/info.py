@@ -7,11 +7,13 @@ from typing import Any
 
 from chatspot.cli import options
 
+FITS = {"stretch": "stretched", "pad": "padded", "sheet": "stretched, with a line of text beneath"}
 LICENCES = (
     ("chatspot, the program", "Apache-2.0"),
     ("nano's trained weights", "research; learnt from sets that are partly for research only, see MODEL_CARD.md"),
     ("SmolLM2-135M-Instruct (Hugging Face)", "Apache-2.0"),
     ("EfficientNet-Lite2 (Google; PyTorch copy by ML Illustrated)", "Apache-2.0"),
+    ("PP-OCRv6 small recognition (PaddleOCR authors; ONNX copy in rapidocr)", "Apache-2.0"),
     ("example pictures (chatspot/examples/README.md)", "CC0, public domain"),
 )
 
@@ -49,7 +51,7 @@ def engine_rows(engine: Any) -> list[tuple[str, str]]:
         ("device", engine.device),
         ("dtype", f"{str(engine.dtype).removeprefix('torch.')} (language model)"),
         ("prompt", f"{settings.template}, version {settings.version}, focal view {view}"),
-        ("picture", f"{vision.image_size} x {vision.image_size} pixels ({settings.image_fit}), "
+        ("picture", f"{vision.image_size} x {vision.image_size} pixels ({FITS[settings.image_fit]}), "
                     f"{engine.checkpoint.tokens_per_image} tokens"),
         ("text limit", f"{engine.text_limit:,} tokens of {text.vocab_size:,} kinds"),
     ]  # fmt: skip

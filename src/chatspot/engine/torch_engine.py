@@ -27,9 +27,9 @@ from transformers import DynamicCache, LlavaForConditionalGeneration
 
 from chatspot.engine.interface import Finish, Reply, Request
 from chatspot.errors import MessageError
-from chatspot.images import focal_view
+from chatspot.images import encoder_view
 from chatspot.model.checkpoint import Checkpoint
-from chatspot.model.efficientnet_lite import EfficientNetLiteModel
+from chatspot.model.sheet_tower import SheetTower
 from chatspot.model.vision import raw_features, visual_tokens
 from chatspot.prompts import PromptSettings, encode, pictures, render
 from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN
@@ -192,10 +192,10 @@ class TorchEngine:
     @torch.inference_mode()
     def encode_views(self, views: Sequence[tuple[Image.Image, Region | None]]) -> Tensor:
         """The views through tower and projector together: [views, tokens, hidden] in the language model's dtype."""
-        shown = [image if region is None else focal_view(image, region) for image, region in views]
+        shown = [encoder_view(image, region, self._settings.image_fit) for image, region in views]
         pixels = self.checkpoint.processor.image_processor(images=shown, return_tensors="pt")["pixel_values"]
         pixels = pixels.to(self._device)
-        if isinstance(self.model.model.vision_tower, EfficientNetLiteModel):
+        if isinstance(self.model.model.vision_tower, SheetTower):
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         return visual_tokens(self.model, raw_features(self.model, pixels)).to(self.dtype)
 
@@ -367,7 +367,7 @@ def placed_model(
     Parameters alone are cast: rotary frequencies are buffers, and rounded to 8 bits they would misplace far tokens.
     """
     tower: Any = model.model.vision_tower
-    small_tower = isinstance(tower, EfficientNetLiteModel)
+    small_tower = isinstance(tower, SheetTower)
     for name, parameter in model.named_parameters():
         seeing = small_tower and name.startswith(("model.vision_tower.", "model.multi_modal_projector."))
         parameter.data = parameter.data.to(device, torch.float32 if seeing else dtype)

@@ -83,11 +83,11 @@ def model_facts(checkpoint: Path, name: str) -> dict[str, Any]:
 
 
 def nano_facts(name: str) -> dict[str, Any]:
-    """As ``model_facts``, of what nano is made from: its two published files and the two that we trained."""
+    """As ``model_facts``, of what nano is made from: its three published files and the two that we trained."""
     from chatspot.model.nano import SHIPPED, shipped_file
-    from chatspot.model.weights import LANGUAGE_FILE, TOWER_FILE, sha256
+    from chatspot.model.weights import LANGUAGE_FILE, LINE_FILE, PICTURE_FILE, sha256
 
-    files = {Path(file.path).name: file.sha256 for file in (LANGUAGE_FILE, TOWER_FILE)}
+    files = {Path(file.path).name: file.sha256 for file in (LANGUAGE_FILE, PICTURE_FILE, LINE_FILE)}
     trained = {part: shipped_file(part) for part in SHIPPED}
     return {"name": name, "files": {**files, **{file.name: sha256(file) for file in trained.values() if file}}}
 

@@ -35,9 +35,10 @@ from transformers import (
 )
 from transformers.utils import logging
 
-import chatspot.model.efficientnet_lite  # noqa: F401 (registers nano's vision tower)
 from chatspot.errors import CheckpointError
+from chatspot.images.sheet import LINE_HEIGHT
 from chatspot.model.projector import stock_state_dict
+from chatspot.model.sheet_tower import SheetTowerConfig  # importing it registers nano's vision tower
 from chatspot.prompts import PromptSettings, template_source
 from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 from chatspot.prompts.render import PROMPT_VERSIONS
@@ -47,7 +48,7 @@ WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 FILES = (CONFIG, PROCESSOR, TEMPLATE, "tokenizer.json", "tokenizer_config.json")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")  # owner/name
 TEMPLATE_NAME = re.compile(r"\{#-?\s*([\w-]+), version (\d+)")  # the first line of a shipped template
-IMAGE_FITS = ("stretch", "pad")
+IMAGE_FITS = ("stretch", "pad", "sheet")
 
 
 @dataclass(frozen=True)
@@ -211,6 +212,11 @@ def check_folder(folder: Path) -> tuple[Any, PromptSettings]:
     settings = settings_from_json(stored["chatspot"], folder)
     check_template(read_text(folder / TEMPLATE), settings, folder)
     config = open_config(folder)
+    if (settings.image_fit == "sheet") != (config.vision_config.model_type == SheetTowerConfig.model_type):
+        raise CheckpointError(
+            f"{folder / CONFIG}: image_fit {settings.image_fit!r} does not go with a vision tower of "
+            f"kind {config.vision_config.model_type!r}; nano's tower reads sheets, no other does"
+        )
     check_pictures(read_json(folder / PROCESSOR), config, settings, folder)
     return config, settings
 
@@ -274,7 +280,7 @@ def check_pictures(stored: dict[str, Any], config: Any, settings: PromptSettings
         raise CheckpointError(f"{where} has no key 'image_processor'; save the checkpoint again")
     side = config.vision_config.image_size
     expected: dict[str, Any] = {
-        "size": {"height": side, "width": side},
+        "size": {"height": side + LINE_HEIGHT * (settings.image_fit == "sheet"), "width": side},
         "do_resize": True,
         "do_center_crop": False,
         "do_pad": settings.image_fit == "pad",

@@ -1,4 +1,4 @@
-"""chatspot-nano, the embedded default: EfficientNet-Lite2 + one linear layer + SmolLM2-135M-Instruct.
+"""chatspot-nano, the embedded default: EfficientNet-Lite2 and PP-OCRv6 + one linear layer + SmolLM2-135M-Instruct.
 
 The published weights are converted once into a stock LLaVA checkpoint, with our trained projector and low-rank update
 merged in, under the user's cache folder. A conversion that is interrupted leaves no checkpoint; the next start begins
@@ -26,19 +26,27 @@ from transformers import (
 )
 
 from chatspot.errors import CheckpointError
+from chatspot.images.sheet import LINE_HEIGHT
 from chatspot.model import gguf
 from chatspot.model.checkpoint import save_checkpoint
-from chatspot.model.efficientnet_lite import (
-    TOKENS_PER_IMAGE,
-    EfficientNetLiteConfig,
-    EfficientNetLiteModel,
+from chatspot.model.efficientnet_lite import EfficientNetLite
+from chatspot.model.sheet_tower import TOKENS_PER_IMAGE, SheetTowerConfig
+from chatspot.model.text_line import text_line_state_dict
+from chatspot.model.weights import (
+    LANGUAGE_FILE,
+    LINE_FILE,
+    PICTURE_FILE,
+    cache_folder,
+    language_weights,
+    line_weights,
+    picture_weights,
+    sha256,
 )
-from chatspot.model.weights import LANGUAGE_FILE, TOWER_FILE, cache_folder, language_weights, sha256, tower_weights
 from chatspot.prompts import PromptSettings, template_source
 from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 
-FORMAT = 1  # raise when the conversion changes
-SETTINGS = PromptSettings(template="chatspot-nano", version=1, focal_view=True, spell_quotes=True, image_fit="stretch")
+FORMAT = 2  # raise when the conversion changes
+SETTINGS = PromptSettings(template="chatspot-nano", version=1, focal_view=True, spell_quotes=True, image_fit="sheet")
 BATCH_NORM_EPS = 1e-3  # EfficientNet's (official efficientnet_lite_builder.py)
 # Lite models are trained on (pixel - 127) / 128 (official efficientnet_lite_builder.py: MEAN_RGB, STDDEV_RGB).
 IMAGE_MEAN, IMAGE_STD = [127 / 255] * 3, [128 / 255] * 3
@@ -64,7 +72,8 @@ def nano_checkpoint(*, trained: bool = True) -> Path:
     made_from = [
         FORMAT,
         LANGUAGE_FILE.sha256,
-        TOWER_FILE.sha256,
+        PICTURE_FILE.sha256,
+        LINE_FILE.sha256,
         SETTINGS.to_json(),
         template_source(SETTINGS.template),
     ]
@@ -103,7 +112,8 @@ def assemble_nano(
     state = {f"language_model.{k}": torch.from_numpy(v) for k, v in gguf.llama_state_dict(metadata, tensors).items()}
     rows = state["language_model.embed_tokens.weight"]
     state["language_model.embed_tokens.weight"] = torch.cat([rows, new_token_rows(rows, tokenizer)])
-    state |= {f"vision_tower.{name}": value for name, value in tower_state_dict(tower_weights()).items()}
+    state |= {f"vision_tower.picture.{name}": value for name, value in picture_state_dict(picture_weights()).items()}
+    state |= {f"vision_tower.line.{name}": value for name, value in text_line_state_dict(line_weights()).items()}
     state |= projector_state_dict(config, projector)
     model.model.load_state_dict(state, strict=False)
     restore_buffers(model)
@@ -120,7 +130,7 @@ def nano_config(metadata: dict[str, Any], tokenizer: PreTrainedTokenizerFast) ->
     text.pad_token_id = tokenizer.pad_token_id
     image_token: Any = tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)
     config = LlavaConfig(
-        vision_config=EfficientNetLiteConfig(),
+        vision_config=SheetTowerConfig(),
         text_config=text,
         image_token_index=image_token,
         projector_hidden_act="linear",
@@ -160,12 +170,12 @@ def new_token_rows(rows: Tensor, tokenizer: PreTrainedTokenizerFast) -> Tensor:
 
 
 def nano_processor(tokenizer: PreTrainedTokenizerFast, config: LlavaConfig) -> LlavaProcessor:
-    """The stock processor of nano. A picture is stretched to the square, so nothing at its sides is lost."""
+    """The stock processor of nano, for sheets (``chatspot.images.sheet``): it has nothing to resize or crop."""
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
     side = config.vision_config.image_size
     images = CLIPImageProcessorPil(
-        size={"height": side, "width": side},
+        size={"height": side + LINE_HEIGHT, "width": side},
         do_center_crop=False,
         image_mean=IMAGE_MEAN,
         image_std=IMAGE_STD,
@@ -181,10 +191,10 @@ def nano_processor(tokenizer: PreTrainedTokenizerFast, config: LlavaConfig) -> L
     )
 
 
-def tower_state_dict(path: Path) -> dict[str, Tensor]:
+def picture_state_dict(path: Path) -> dict[str, Tensor]:
     """The published EfficientNet-Lite2 under our names, batch normalisation folded into the convolutions."""
     published = torch.load(path, weights_only=True)
-    tower = EfficientNetLiteModel(EfficientNetLiteConfig())
+    network = EfficientNetLite(SheetTowerConfig().width, SheetTowerConfig().depth)
     state: dict[str, Tensor] = {}
 
     def fold(name: str, convolution: str, norm: str) -> None:
@@ -194,7 +204,7 @@ def tower_state_dict(path: Path) -> dict[str, Tensor]:
 
     fold("stem", "_conv_stem", "_bn0")
     fold("head", "_conv_head", "_bn1")
-    stages: list[Any] = list(tower.stages)
+    stages: list[Any] = list(network.stages)
     blocks = [(f"stages.{s}.{b}", block) for s, stage in enumerate(stages) for b, block in enumerate(stage)]
     for number, (name, block) in enumerate(blocks):
         if block.expand is not None:

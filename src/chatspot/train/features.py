@@ -17,12 +17,13 @@ import torch
 from PIL import Image
 
 from chatspot.errors import TrainingError
-from chatspot.images import focal_view, open_image
+from chatspot.images import encoder_view, open_image
 from chatspot.regions import Region
 
 CHUNK = 4  # pictures that pass the tower together; larger batches are slower on CPUs (measured)
 KEY_BYTES = 21  # 20 hexadecimal digits and a line end
 FLUSH_EVERY = 32  # chunks between keys
+FOCAL_VERSION = 1  # raise when the focal view's or the sheet's pixels change: older kept features must not be read
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,13 @@ class View:
 class FeatureCache:
     """Raw tower features by view, float16 [tokens, features] each.
 
-    ``shape`` is (tokens, features) of a picture; ``identity`` names tower, image fit and focal view, so that features
-    of another kind are never mistaken for these.
+    ``shape`` is (tokens, features) of a picture; ``identity`` names the tower. With ``image_fit`` and the version of
+    the focal view it is part of every key, so that features of another kind are never mistaken for these.
     """
 
-    def __init__(self, folder: Path, shape: tuple[int, int], identity: str):
+    def __init__(self, folder: Path, shape: tuple[int, int], identity: str, image_fit: str):
         folder.mkdir(parents=True, exist_ok=True)
-        self.shape, self.identity = shape, identity
+        self.shape, self.identity, self.image_fit = shape, f"{identity}/{image_fit}/focal-{FOCAL_VERSION}", image_fit
         self.data_file, self.key_file = folder / "features.f16", folder / "keys.txt"
         self.row_bytes = 2 * shape[0] * shape[1]
         self.data_file.touch()
@@ -94,7 +95,7 @@ class FeatureCache:
                     if view.path != path:
                         path, picture = view.path, open_image(view.path)
                     assert picture is not None
-                    shown.append(picture if view.region is None else focal_view(picture, view.region))
+                    shown.append(encoder_view(picture, view.region, self.image_fit))
                 with torch.inference_mode():
                     batch = pixels(shown).contiguous(memory_format=torch.channels_last)
                     features = encode(batch).numpy().astype(np.float16)

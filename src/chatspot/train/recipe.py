@@ -42,7 +42,7 @@ class Recipe(Strict):
     clip_norm: float = Field(default=1.0, gt=0)
     lora_rank: int = Field(default=0, ge=0, description="0: no low-rank update; instruct then trains all weights")
     lora_alpha: int = Field(default=64, ge=1)
-    projector_start: Literal["regression", "random"] = "random"
+    projector_start: Literal["answers", "random"] = "random"
     without_focal_share: float = Field(default=0.0, ge=0, le=1)
     checkpoint_every: int = Field(default=50, ge=1)
     seed: int = 0

@@ -28,11 +28,10 @@ from chatspot.train.loop import Finished, load_state, run_steps
 from chatspot.train.lora import add_lora, lora_parameters, merge_and_save_lora
 from chatspot.train.optimizer import MasterAdamW
 from chatspot.train.recipe import Recipe
-from chatspot.train.regression import start_projector
+from chatspot.train.start import start_projector
 from chatspot.train.step import Batch, batch_loss, collate
 
 PREFETCHED = 4  # batches that are read ahead
-FOCAL_VERSION = 1  # raise when the focal view's pixels change: kept features of older ones must not be read
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,7 @@ def train(recipe: Recipe, places: Places, console: Console | None = None) -> Fin
     parameters = choose_trainable(checkpoint, recipe)
     (places.run / "parts.txt").write_text(freezing_table(part_rows(model)) + "\n", "utf-8")
     console.print(freezing_table(part_rows(model)))
-    if recipe.projector_start == "regression":  # on resuming too: the standardisation it measures is not in the state
+    if recipe.projector_start == "answers":  # on resuming too: the standardisation it measures is not in the state
         start_projector(model, checkpoint.processor, samples, cache)
     optimizer = MasterAdamW(parameters)
     steps = max(1, round(recipe.epochs * batches_per_epoch(samples, recipe.batch_tokens, recipe.seed)))
@@ -101,9 +100,8 @@ def kept_features(
     """The cache with the features of every view of the samples, computing those it lacks."""
     model, config = checkpoint.model, checkpoint.model.config
     model.model.vision_tower.float().to(memory_format=torch.channels_last)  # in place; the faster layout on CPUs
-    fit = f"{checkpoint.settings.image_fit}/focal-{FOCAL_VERSION}"
     shape = (config.image_seq_length, config.vision_config.hidden_size)
-    cache = FeatureCache(folder, shape, f"{tower_identity(model)}/{fit}")
+    cache = FeatureCache(folder, shape, tower_identity(model), checkpoint.settings.image_fit)
     views: dict[View, None] = {view: None for sample in samples for view in sample.views}
 
     def pixels(pictures: list[Image.Image]) -> torch.Tensor:
