@@ -121,3 +121,20 @@ def test_samples_hold_no_markup() -> None:
     for sample in samples_of([record(DOG, SIGN, PLATE, CAT)], QuestionSettings(repeats=4)):
         stored = json.dumps(sample.conversation.to_json())
         assert not re.search(r"<box>|<image>|<\|im_|Answer in", stored)
+
+
+def test_balance_thins_common_names_alone_and_changes_no_question() -> None:
+    """100 dogs, 4 cats and 1 owl, whose median is 4: a share of (4 / 100) ** 0.5 = 0.2 of the dogs is asked about."""
+    names = ["dog"] * 100 + ["cat"] * 4 + ["owl"]
+    boxes = [{"box": [10, 5, 60, 45], "label": name} for name in names]
+    subjects = [record(box, name=str(number)) for number, box in enumerate(boxes)]
+
+    def asked(balance: float) -> list[object]:
+        samples = samples_of(subjects, QuestionSettings(balance=balance, repeats=10))
+        return [sample.conversation for sample in samples]
+
+    everything, thinned = asked(0.0), asked(0.5)
+    count = lambda name: sum(talk.messages[-1].text == name for talk in thinned)  # type: ignore[attr-defined] # noqa: E731
+    assert (count("cat"), count("owl")) == (40, 10)
+    assert 150 < count("dog") < 250
+    assert [talk for talk in everything if talk in thinned] == thinned, "what is left is asked as before"

@@ -67,6 +67,25 @@ def test_instruct_trains_projector_and_decoder_layers(aligned: Path, drawn: Path
     load_checkpoint(run / "checkpoint")
 
 
+def test_a_run_goes_on_after_another(aligned: Path, drawn: Path, tmp_path: Path) -> None:
+    """With a learning rate of next to nothing the second run ends where the first did, and not at its start."""
+    start, features = aligned / "align" / "checkpoint", aligned / "features"
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(parse_recipe(INSTRUCT, "test"), Places((drawn,), first, features, start), QUIET)
+    still = parse_recipe({**INSTRUCT, "learning_rate": 1e-30, "projector_learning_rate": 1e-30, "seed": 1}, "test")
+    train(still, Places((drawn,), second, features, start, after=first), QUIET)
+    ended, begun = weights(first / "checkpoint"), weights(start)
+    for name, value in weights(second / "checkpoint").items():
+        assert torch.allclose(value.float(), ended[name].float(), atol=1e-3), name
+    assert any(not torch.equal(ended[name], begun[name]) for name in ended)
+    assert len(read_metrics(second / METRICS)) > 0
+    other = parse_recipe({**INSTRUCT, "lora_rank": 2}, "test")
+    with pytest.raises(RecipeError, match="does not fit this recipe"):
+        train(other, Places((drawn,), tmp_path / "other", features, start, after=first), QUIET)
+    with pytest.raises(RecipeError, match="holds no state"):
+        train(still, Places((drawn,), tmp_path / "none", features, start, after=tmp_path), QUIET)
+
+
 def test_full_instruct_trains_all_but_the_tower(aligned: Path, drawn: Path, tmp_path: Path) -> None:
     recipe = parse_recipe({**INSTRUCT, "lora_rank": 0, "epochs": 0.3}, "test")
     start = aligned / "align" / "checkpoint"

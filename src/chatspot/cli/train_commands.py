@@ -16,6 +16,9 @@ DataFolders = Annotated[
 RunFolder = Annotated[Path, typer.Option("--out", help="The run's folder; an interrupted run goes on.")]
 StartFolder = Annotated[Path | None, typer.Option("--start", help="Checkpoint to start from; default: nano's weights.")]
 FeatureFolder = Annotated[Path | None, typer.Option("--features", help="Where vision features are kept.")]
+AfterFolder = Annotated[
+    Path | None, typer.Option("--after", help="Finished run of the same stage and start to go on from.")
+]
 Share = Annotated[Path | None, typer.Option("--ship", help="Also write nano's two shipped files into this folder.")]
 
 
@@ -30,10 +33,10 @@ def align(
 @train_app.command()
 def instruct(
     recipe: RecipeFile, data: DataFolders, out: RunFolder, start: StartFolder = None, features: FeatureFolder = None,
-    ship: Share = None,
+    after: AfterFolder = None, ship: Share = None,
 ) -> None:  # fmt: skip
     """Stage 2: projector and language model learn, the latter whole or by a low-rank update."""
-    run_stage("instruct", recipe, data, out, start, features)
+    run_stage("instruct", recipe, data, out, start, features, after)
     if ship:
         from chatspot.train.ship import ship_nano
 
@@ -42,8 +45,9 @@ def instruct(
 
 
 def run_stage(
-    stage: str, recipe_file: Path, data: list[Path], out: Path, start: Path | None, features: Path | None
-) -> None:
+    stage: str, recipe_file: Path, data: list[Path], out: Path, start: Path | None, features: Path | None,
+    after: Path | None = None,
+) -> None:  # fmt: skip
     """Read the recipe, check that it is for this stage, train."""
     from chatspot.errors import RecipeError
 
@@ -58,4 +62,4 @@ def run_stage(
     recipe = load_recipe(recipe_file)
     if recipe.stage != stage:
         raise RecipeError(f"{recipe_file} is a recipe for 'chatspot train {recipe.stage}', not for '{stage}'")
-    train(recipe, Places(tuple(data), out, features or out.parent / "features", start))
+    train(recipe, Places(tuple(data), out, features or out.parent / "features", start, after))

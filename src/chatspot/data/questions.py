@@ -6,7 +6,9 @@ Every choice is drawn from a generator seeded by the record's id, so the same fo
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Sequence
+import statistics
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chatspot.data.records import PLATE_LABEL, Record, RegionRecord
@@ -44,6 +46,8 @@ class QuestionSettings:
     ``repeats``: passes over a record's regions, each with its own choices. ``turns``: questions in a dialogue.
     ``point_share`` and ``outline_share`` (polygon where annotated, else a scribble inside the box): forms other than a
     box. ``jitter``: largest noise of a box in training (the paper's s). ``presence_share``: yes/no questions, balanced.
+    ``balance``: how far common names are thinned out: a name that is n times as common as the median name is asked
+    n ** -balance times as often; 0 asks as the pictures come.
     ``least_area``: smaller regions (px²) are not asked about. ``paper_question_share``: share of the first phrasing.
     """
 
@@ -53,6 +57,7 @@ class QuestionSettings:
     outline_share: float = 0.1
     jitter: float = 0.1
     presence_share: float = 0.0
+    balance: float = 0.0
     captions: int = 0
     least_area: float = 100.0
     paper_question_share: float = 0.5
@@ -62,21 +67,31 @@ class QuestionSettings:
 def samples_of(records: Iterable[Record], settings: QuestionSettings) -> Iterator[Sample]:
     """The dialogues about each record, record by record."""
     records = list(records)
-    names = sorted({r.label for record in records for r in record.regions if r.label and r.askable})
+    counts = Counter(r.label for record in records for r in record.regions if r.label and r.askable)
+    names, shares = sorted(counts), kept_shares(counts, settings.balance)
     for record in records:
         for round_ in range(settings.repeats):
-            yield from record_samples(record, names, settings, round_)
+            yield from record_samples(record, names, settings, round_, shares)
 
 
-def record_samples(record: Record, names: Sequence[str], settings: QuestionSettings, round_: int) -> Iterator[Sample]:
+def kept_shares(counts: Mapping[str, int], balance: float) -> dict[str, float]:
+    """The share of its questions that each name keeps."""
+    median = statistics.median(counts.values()) if counts else 1
+    return {name: min(1.0, (median / count) ** balance) for name, count in counts.items()}
+
+
+def record_samples(
+    record: Record, names: Sequence[str], settings: QuestionSettings, round_: int, shares: Mapping[str, float]
+) -> Iterator[Sample]:
     """The dialogues of one pass over a record's regions and captions."""
     rng = random.Random(f"{settings.seed}/{record.id}/{round_}")
+    thinning = random.Random(f"{settings.seed}/{record.id}/{round_}/balance")  # leaves the other draws as they are
     turns = [
         turn
         for region in record.regions
         if region.askable and region.area_px >= settings.least_area
         for turn in [region_turn(record, region, names, settings, rng)]
-        if turn
+        if turn and thinning.random() < shares.get(region.label or "", 1.0)
     ]
     rng.shuffle(turns)
     if settings.captions and record.captions and round_ < settings.captions:

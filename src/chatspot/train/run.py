@@ -24,7 +24,7 @@ from chatspot.model.vision import raw_features, tower_identity
 from chatspot.train.curve import draw_curve
 from chatspot.train.dataset import TrainingSample, batches, batches_per_epoch, load_samples, prepare
 from chatspot.train.features import FeatureCache, View
-from chatspot.train.loop import Finished, load_state, run_steps
+from chatspot.train.loop import STATE, Finished, load_state, run_steps
 from chatspot.train.lora import add_lora, lora_parameters, merge_and_save_lora
 from chatspot.train.optimizer import MasterAdamW
 from chatspot.train.recipe import Recipe
@@ -36,12 +36,14 @@ PREFETCHED = 4  # batches that are read ahead
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run reads and writes. ``start``: a checkpoint folder, or None for nano's published weights."""
+    """Where a run reads and writes. ``start``: a checkpoint folder, or None for nano's published weights; ``after``: a
+    finished run with the same start and the same trainable parts, whose weights and moments this one goes on from."""
 
     data: tuple[Path, ...]
     run: Path
     features: Path
     start: Path | None = None
+    after: Path | None = None
 
 
 def train(recipe: Recipe, places: Places, console: Console | None = None) -> Finished:
@@ -65,6 +67,8 @@ def train(recipe: Recipe, places: Places, console: Console | None = None) -> Fin
     optimizer = MasterAdamW(parameters)
     steps = max(1, round(recipe.epochs * batches_per_epoch(samples, recipe.batch_tokens, recipe.seed)))
     start = load_state(places.run, optimizer)
+    if places.after and start == 0:
+        go_on_after(places.after, optimizer)
     console.print(
         f"{recipe.stage}: {len(samples):,} dialogues, {steps:,} steps" + (f", from step {start}" * bool(start))
     )
@@ -80,6 +84,17 @@ def train(recipe: Recipe, places: Places, console: Console | None = None) -> Fin
     else:
         console.print(f"stopped after step {finished.step}; the same command goes on from there")
     return finished
+
+
+def go_on_after(run: Path, optimizer: MasterAdamW) -> None:
+    """Put the weights and moments of another run into ``optimizer``; ``RecipeError`` where they do not fit."""
+    if not (run / STATE).is_file():
+        raise RecipeError(f"{run} holds no {STATE}: a run can only go on after one that has begun")
+    try:
+        optimizer.load_state_dict(torch.load(run / STATE, weights_only=True)["optimizer"])
+    except (KeyError, RuntimeError, ValueError, IndexError) as error:
+        raise RecipeError(f"{run / STATE} does not fit this recipe ({error}); stage, low rank and start must be the "
+                          "same") from error  # fmt: skip
 
 
 def claim_run(recipe: Recipe, places: Places) -> None:
