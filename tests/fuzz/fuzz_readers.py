@@ -30,6 +30,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeAlias
@@ -148,6 +149,7 @@ def end_of(trial: Trial, files: Input, limit_s: int = 0) -> End:
             put(trial.folder / name, content)
         with time_limit(limit_s), warnings.catch_warnings():
             warnings.simplefilter("error")
+            warnings.filterwarnings("ignore", module=r"PIL\.")  # of broken pictures; nobody's crash
             return End("read", template(trial.reader.read(trial.folder), trial.folder))
     except ChatSpotError as error:
         return End(type(error).__name__, template(f"{type(error).__name__}: {error}", trial.folder))
@@ -168,6 +170,7 @@ def put(file: Path, content: bytes | None) -> None:
     if content is None:
         file.unlink(missing_ok=True)
     else:
+        file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
 
 
@@ -204,8 +207,14 @@ def take(trial: Trial, files: Input, name: str, limit_s: int = 0) -> None:
             return
         files = smaller(trial, files, end, limit_s)
         end = end_of(trial, files, limit_s)
-        trial.findings[end.told] = {"reader": trial.reader.name, "what": end.told, "times": 1, "input": name,
-                                    "traceback": end.trace, "files": json.loads(Kept("", files).line())["files"]}  # fmt: skip
+        trial.findings[end.told] = {
+            "reader": trial.reader.name,
+            "what": end.told,
+            "times": 1,
+            "input": name,
+            "traceback": end.trace,
+            "files": json.loads(Kept("", files).line())["files"],
+        }
         return
     size = len(Kept(end.told, files).line())
     if size <= KEPT_INPUT_BYTES and (end.told not in trial.smallest or size < trial.smallest[end.told].size):
@@ -228,10 +237,16 @@ def smaller(trial: Trial, files: Input, end: End, limit_s: int) -> Input:
         without = {other: content for other, content in files.items() if other != name}
         if same(without):
             files = without
-    for name, content in list(files.items()):
+    for name, content in files.items():
         if content is not None:
-            files = {**files, name: fewer_bytes(content, lambda less, name=name: same({**files, name: less}))}
+            rest = files.copy()
+            files = {**files, name: fewer_bytes(content, partial(same_with, same, rest, name))}
     return files
+
+
+def same_with(same: Callable[[Input], bool], rest: Input, name: str, content: bytes) -> bool:
+    """Whether ``same`` holds for the files with this content in one of them."""
+    return same({**rest, name: content})
 
 
 def fewer_bytes(content: bytes, same: Callable[[bytes], bool]) -> bytes:
@@ -320,8 +335,8 @@ def report(trials: list[Trial], seed: int, seconds: float) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Fuzz or replay; 1 where there is a finding."""
+def main(arguments: list[str] | None = None, limit_s: int = 0) -> int:
+    """Fuzz or replay; 1 where there is a finding. ``limit_s`` is for one input, 0 for none."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument(
@@ -333,7 +348,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, help="JSON file to write")
     parser.add_argument("--replay", type=Path, help="try the inputs of this folder, and write nothing")
     options = parser.parse_args(arguments)
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
     known = readers()
     names = options.reader or list(known)
     if not set(names) <= known.keys():
@@ -342,7 +356,7 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="chatspot-fuzz-") as folder:
         corpus = options.replay or options.corpus
         trials = [trial_of(known[name], Path(folder, name).resolve(), corpus) for name in names]
-        fuzz(trials, options.seed, options.minutes, 0 if options.replay else options.inputs, LIMIT_S)
+        fuzz(trials, options.seed, options.minutes, 0 if options.replay else options.inputs, limit_s)
     found = report(trials, options.seed, time.monotonic() - began)
     if options.corpus and not options.replay:
         for trial in trials:
@@ -358,4 +372,5 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, resource.getrlimit(resource.RLIMIT_AS)[1]))
+    sys.exit(main(limit_s=LIMIT_S))

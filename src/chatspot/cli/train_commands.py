@@ -19,6 +19,7 @@ FeatureFolder = Annotated[Path | None, typer.Option("--features", help="Where vi
 AfterFolder = Annotated[
     Path | None, typer.Option("--after", help="Finished run of the same stage and start to go on from.")
 ]
+Mean = Annotated[bool, typer.Option("--mean", help="With --after and --ship: ship the mean of both runs' weights.")]
 Share = Annotated[Path | None, typer.Option("--ship", help="Also write nano's two shipped files into this folder.")]
 
 
@@ -33,14 +34,14 @@ def align(
 @train_app.command()
 def instruct(
     recipe: RecipeFile, data: DataFolders, out: RunFolder, start: StartFolder = None, features: FeatureFolder = None,
-    after: AfterFolder = None, ship: Share = None,
+    after: AfterFolder = None, ship: Share = None, mean: Mean = False,
 ) -> None:  # fmt: skip
     """Stage 2: projector and language model learn, the latter whole or by a low-rank update."""
     run_stage("instruct", recipe, data, out, start, features, after)
     if ship:
         from chatspot.train.ship import ship_nano
 
-        for file in ship_nano(out, ship):
+        for file in ship_nano([after, out] if after and mean else [out], ship):
             typer.echo(f"wrote {file} ({file.stat().st_size / 1e6:.1f} MB)")
 
 

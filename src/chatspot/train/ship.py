@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from chatspot.errors import CheckpointError
 from chatspot.model.checkpoint import load_checkpoint
@@ -16,28 +17,47 @@ from chatspot.model.nano import SHIPPED
 from chatspot.model.projector import read_linear
 
 
-def ship_nano(run: Path, target: Path) -> Iterator[Path]:
+def ship_nano(runs: Sequence[Path], target: Path) -> Iterator[Path]:
     """Write the projector (float16, with the tower's standardisation) and the low-rank update of a finished instruct
-    run into ``target``; yields the two files. Their metadata hold the recipe that made them."""
-    if not (run / "lora.safetensors").is_file():
-        raise CheckpointError(f"{run} holds no lora.safetensors: ship the run of a finished low-rank instruct stage")
+    run into ``target``; yields the two files. Of several runs that went on one after the other, the mean of their
+    weights is written (a "model soup", arXiv 2203.05482). The files' metadata hold the recipes that made them."""
+    for run in runs:
+        if not (run / "lora.safetensors").is_file():
+            raise CheckpointError(f"{run} holds no lora.safetensors: ship the run of a finished low-rank instruct stage")
+    recipes = [json.loads((run / "recipe.json").read_text("utf-8")) for run in runs]
+    facts = {"recipe": json.dumps(recipes[0] if len(recipes) == 1 else recipes, separators=(",", ":"))}
+    target.mkdir(parents=True, exist_ok=True)
+    yield written(mean_of([projector_of(run) for run in runs]), target / SHIPPED["projector"], facts)
+    with safe_open(runs[0] / "lora.safetensors", framework="pt") as file:
+        scale = file.metadata()["scale"]
+    updates = [load_file(run / "lora.safetensors") for run in runs]
+    yield written(mean_of(updates), target / SHIPPED["lora"], {"format": "pt", "scale": scale})
+
+
+def projector_of(run: Path) -> dict[str, Tensor]:
+    """The tensors of the run's projector, and of its tower's standardisation."""
     model = load_checkpoint(run / "checkpoint", dtype=torch.float32).model
     weight, bias = read_linear(model.model.multi_modal_projector)
     tower = model.model.vision_tower
-    target.mkdir(parents=True, exist_ok=True)
-    recipe = json.dumps(json.loads((run / "recipe.json").read_text("utf-8")), separators=(",", ":"))
-    tensors = {
+    return {
         "weight": weight.half(),
         "bias": (bias if bias is not None else torch.zeros(len(weight))).float(),
         "feature_mean": tower.feature_mean.float(),
         "feature_scale": tower.feature_scale.float(),
     }
-    projector, lora = target / SHIPPED["projector"], target / SHIPPED["lora"]
-    temporary = projector.with_suffix(".part")
-    save_file({k: v.detach().contiguous() for k, v in tensors.items()}, temporary, metadata={"recipe": recipe})
+
+
+def mean_of(several: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of each tensor, in its own number format."""
+    return {
+        name: torch.stack([tensors[name].float() for tensors in several]).mean(dim=0).to(first.dtype)
+        for name, first in several[0].items()
+    }
+
+
+def written(tensors: dict[str, Tensor], file: Path, facts: dict[str, str]) -> Path:
+    """The tensors as a safetensors file that everybody may read, renamed into place."""
+    temporary = file.with_suffix(".part")
+    save_file({name: value.detach().contiguous() for name, value in tensors.items()}, temporary, metadata=facts)
     temporary.chmod(0o644)  # safetensors writes files that only their owner can read
-    temporary.replace(projector)
-    yield projector
-    shutil.copyfile(run / "lora.safetensors", lora.with_suffix(".part"))
-    lora.with_suffix(".part").replace(lora)
-    yield lora
+    return temporary.replace(file)
