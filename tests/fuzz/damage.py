@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
+from xml.sax.saxutils import escape
 
 RAW = re.compile(r'"@raw(\d+)@"')
 AGAIN = "@again@"  # ends a key that shall stand twice in an object
@@ -111,6 +112,8 @@ def damaged_file(name: str, content: bytes, rng: random.Random) -> bytes:
     kind = rng.random()
     if ending in (".json", ".jsonl") and kind < 0.8:
         text = damaged_json_lines(text, rng) if ending == ".jsonl" else damaged_json_text(text, rng)
+    elif ending == ".xml" and kind < 0.6:
+        text = damaged_xml_values(text, rng)
     elif ending == ".xml":
         text = damaged_pieces(re.findall(r"<[^>]*>|[^<]+", text), [*XML_RAW, *TEXTS, *NAMES, *NUMBERS], rng, kind)
     elif kind < 0.3:
@@ -179,6 +182,24 @@ def damaged_pieces(pieces: list[str], foreign: list[str], rng: random.Random, ki
     return "".join(pieces)
 
 
+def damaged_xml_values(text: str, rng: random.Random) -> str:
+    """XML with one to three values of its attributes or texts of its elements replaced, most of them well written, or
+    with one of its innermost elements lost or doubled."""
+    for _ in range(rng.randint(1, 3)):
+        elements = list(re.finditer(r"<(\w+)[^<>]*/>|<(\w+)[^<>]*>[^<]*</\2>", text))
+        if elements and rng.random() < 0.3:
+            place = rng.choice(elements)
+            text = text[: place.start()] + place[0] * rng.choice([0, 0, 2, 5]) + text[place.end() :]
+            continue
+        values = list(re.finditer(r'(?<==")[^"<>]*(?=")|(?<=>)[^<>]+(?=<)', text))
+        if values:
+            place = rng.choice(values)
+            part = "" if rng.random() < 0.5 else rng.choice([place[0], place[0] + ",", place[0] + ";1,2"])
+            value = part + rng.choice([*NUMBERS, *NUMBERS, *TEXTS, *NAMES, *CONTROL, "1,2;3", "1,2;3,4;5,6", "0,1600"])
+            text = text[: place.start()] + escape(value, {'"': "&quot;"}) + text[place.end() :]
+    return text
+
+
 def damaged_json_lines(text: str, rng: random.Random) -> str:
     """JSON lines with one of them damaged."""
     lines = text.split("\n")
@@ -233,7 +254,7 @@ def changed(content: Any, path: tuple[Any, ...], raw: list[str], rng: random.Ran
         others = [place[-1] for place in places(content) if place and isinstance(place[-1], str)]
         holder[rng.choice([*NAMES, *TEXTS, *CONTROL, *others, key.upper(), "7"])] = holder.pop(key)
     elif change == "wrap":
-        holder[key] = rng.choice([[value], {"a": value}, str(value), [value, value], {key: value}])
+        holder[key] = rng.choice([[value], {"a": value}, str(value), [value, value], {str(key): value}])
     else:
         holder[key] = foreign_value(content, value, raw, rng)
     return content

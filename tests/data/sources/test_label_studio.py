@@ -38,6 +38,13 @@ def read_one(folder: Path, *results: Any) -> tuple[Any, dict[str, int]]:
     return record, found(faults)
 
 
+@pytest.mark.parametrize("results", [5, True, "x", {"id": "a"}])
+def test_results_that_are_no_list(folder: Path, results: Any) -> None:
+    annotations(folder / "export.json", [task(annotations=[{"result": results}])])
+    records, faults = read(LABEL_STUDIO, folder, "all")
+    assert (records, found(faults)) == ([], {"unusable entry": 1})
+
+
 def test_another_file_is_refused(folder: Path) -> None:
     annotations(folder / "export.json", {"id": 1})
     with pytest.raises(DataError, match="a list of tasks"):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,13 @@ def mask_text(width: int, height: int) -> str:
     stream = io.BytesIO()
     Image.fromarray(bitmap * 255).save(stream, "PNG")
     return base64.b64encode(stream.getvalue()).decode()
+
+
+def huge_mask_text() -> str:
+    """A mask whose header claims 20,000 x 20,000 pixels."""
+    header = b"IHDR" + struct.pack(">2I5B", 20_000, 20_000, 8, 0, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + header + struct.pack(">I", zlib.crc32(header))
+    return base64.b64encode(b"\x89PNG\r\n\x1a\n" + chunk + struct.pack(">I", 1) + b"IDAT").decode()
 
 
 def content(*shapes: Any, **changes: Any) -> dict[str, Any]:
@@ -63,6 +72,7 @@ def test_a_folder_without_such_a_file(tmp_path: Path) -> None:
     ("shape", "kind"),
     [
         (3, "unusable entry"),
+        ({**RECTANGLE, "shape_type": "mask", "mask": huge_mask_text()}, "unusable entry"),
         ({}, "unusable entry"),
         ({**RECTANGLE, "points": [[1, 2]]}, "unusable entry"),
         ({**RECTANGLE, "points": None}, "unusable entry"),

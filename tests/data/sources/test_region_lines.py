@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +33,8 @@ ENTRY: dict[str, Any] = {
     "qa": [{"q": "What is <region0> near?", "a": "<region1>"}, {"q": "Which?", "a": "it", "regions": [2]}],
     "relations": [{"subject": 0, "predicate": "near", "object": 1}, {"subject": 2, "predicate": "of", "object": 0}],
 }
+
+NESTED: Any = functools.reduce(lambda inner, _: [inner], range(600), 1)  # json reads it, copy.deepcopy gives up
 
 
 @pytest.fixture
@@ -73,6 +76,8 @@ def test_a_sound_line_reads_as_read_records_reads_it(folder: Path) -> None:
         ({**ENTRY, "regions": {}}, "unusable entry"),
         ({**ENTRY, "qa": [{"q": "Who is <region9>?", "a": "x"}]}, "unusable entry"),
         ({**ENTRY, "captions": [3]}, "unusable entry"),
+        ({**ENTRY, "image": "\ud800.jpg"}, "unusable entry"),
+        ({**ENTRY, "note": NESTED}, "unusable entry"),
     ],
 )
 def test_lines_that_cannot_be_used_are_reported(folder: Path, entry: Any, kind: str) -> None:

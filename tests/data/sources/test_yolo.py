@@ -59,7 +59,21 @@ def test_names_stand_in_one_of_three_files(tmp_path: Path, file: str, text: str)
     assert record.regions[0].label == "dog"
 
 
-@pytest.mark.parametrize("text", [None, "nc: 2\n", "names: {\n", "- 1\n", "names: []\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "nc: 2\n",
+        "names: {\n",
+        "- 1\n",
+        "names: []\n",
+        "names: [!!bool x]\n",
+        "names: [!!int '']\n",
+        "names: [!!timestamp x]\n",
+        "names: {'" + "9" * 5000 + "': cat}\n",
+        "names: [0x" + "f" * 5000 + "]\n",
+    ],
+)
 def test_without_names_nothing_is_read(tmp_path: Path, text: str | None) -> None:
     laid_out(tmp_path)
     if text is None:

@@ -84,7 +84,10 @@ def results_of(task: dict[str, Any]) -> list[dict[str, Any]] | None:
     if isinstance(found, list):
         for annotation in found:
             if isinstance(annotation, dict) and not annotation.get("was_cancelled"):
-                return [each for each in annotation.get("result") or [] if isinstance(each, dict)]
+                results = annotation.get("result") or []
+                if not isinstance(results, list):
+                    raise DataError(f"result: expected a list, got {reprlib.repr(results)}")
+                return [each for each in results if isinstance(each, dict)]
         return None
     shapes = [value for value in task.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
     if not shapes:
@@ -150,8 +153,8 @@ def add_value(mark: Marked, result: dict[str, Any], where: str) -> None:
     """Add what one result says of a region."""
     value = as_object(result["value"])
     if result.get("image_rotation"):
-        raise DataError(f"the picture was turned by {result['image_rotation']} degrees while it was annotated; turn "
-                        "the file itself and annotate again")  # fmt: skip
+        raise DataError(f"the picture was turned by {reprlib.repr(result['image_rotation'])} degrees while it was "
+                        "annotated; turn the file itself and annotate again")  # fmt: skip
     if mark.shape is None and ("x" in value or "points" in value or "rle" in value):
         mark.shape, mark.where = value, where
     for key in LABEL_KEYS:

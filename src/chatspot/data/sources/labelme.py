@@ -15,6 +15,7 @@ import base64
 import binascii
 import io
 import math
+import struct
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -121,7 +122,16 @@ def labelme_mask(text: Any, edges: tuple[float, float, float, float], frame: Fra
                 raise DataError(f"its mask has {picture.width} x {picture.height} pixels, more than are read")
             piece = np.asarray(picture.convert("L")) > 0
         left, top = round(edges[0]), round(edges[1])
-    except (binascii.Error, TypeError, ValueError, OverflowError, OSError, SyntaxError) as error:
+    except (
+        binascii.Error,
+        struct.error,
+        TypeError,
+        ValueError,
+        OverflowError,
+        OSError,
+        SyntaxError,
+        Image.DecompressionBombError,
+    ) as error:
         raise DataError(f"its mask is no picture in base64 ({error})") from error
     width, height = annotated_size(frame)
     bitmap = np.zeros((height, width), dtype=bool)

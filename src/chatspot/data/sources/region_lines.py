@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import reprlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -22,6 +23,8 @@ from chatspot.data.sources.picture_files import OWN_LICENCE
 from chatspot.data.sources.source import Source
 from chatspot.errors import DataError
 from chatspot.regions import Box, Mask, Point, Polygon
+
+UNSTORABLE = re.compile("[\x00\ud800-\udfff]")  # in a path: NUL and half characters
 
 
 def read_region_lines(folder: Path, split: str, faults: Faults) -> Iterator[Record]:
@@ -44,11 +47,14 @@ def lines_in(file: Path, faults: Faults) -> Iterator[Record]:
                 except (ValueError, RecursionError) as error:
                     raise DataError(f"not JSON ({error})") from error
                 name = needed(entry, "image")
-                if not isinstance(name, str) or "\x00" in name or len(name) > 1000:
+                if not isinstance(name, str) or UNSTORABLE.search(name) or len(name) > 1000:
                     raise DataError(f"image: expected a path, got {reprlib.repr(name)}")
                 frame = picture_frame(file.parent / name, claimed_size(entry, "width", "height"), where, faults)
                 if frame is not None:
-                    usable = json.dumps(in_frame(entry, frame, where, faults))
+                    try:
+                        usable = json.dumps(in_frame(entry, frame, where, faults))
+                    except RecursionError as error:  # lists in lists that json reads and copy.deepcopy does not
+                        raise DataError(f"its values are nested too deeply ({error})") from error
                     yield parse_record(usable, file.parent, where)
 
 

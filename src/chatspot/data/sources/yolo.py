@@ -91,9 +91,11 @@ def class_names(folder: Path) -> tuple[dict[int, str], bool]:
         names = content.get("names") if isinstance(content, dict) else None
         if isinstance(names, (list, dict)) and names:
             pairs = names.items() if isinstance(names, dict) else enumerate(names)
-            return {int(number): as_text(str(name), "names") for number, name in pairs if str(number).isdecimal()}, (
-                "kpt_shape" in content
-            )
+            try:
+                found = {int(number): as_text(str(name), "names") for number, name in pairs if str(number).isdecimal()}
+            except (DataError, ValueError, RecursionError) as error:  # a number of 5,000 digits
+                raise DataError(f"{file}: names: {error}; expected names of the classes") from error
+            return found, "kpt_shape" in content
     for pattern in ("*.names", "classes.txt", "labels.txt"):
         for file in sorted(folder.rglob(pattern)):
             lines = [line.strip() for line in read_text(file).splitlines()]
@@ -107,7 +109,8 @@ def read_yaml(file: Path) -> Any:
 
     try:
         return yaml.safe_load(read_text(file))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError, RecursionError) as error:
+        # PyYAML meets "!!bool x" with a KeyError, "!!int ''" with an IndexError, "!!timestamp x" with an AttributeError
         raise DataError(f"{file}: not YAML ({error}); expected names of the classes") from error
 
 
