@@ -23,7 +23,9 @@ def ship_nano(runs: Sequence[Path], target: Path) -> Iterator[Path]:
     weights is written (a "model soup", arXiv 2203.05482). The files' metadata hold the recipes that made them."""
     for run in runs:
         if not (run / "lora.safetensors").is_file():
-            raise CheckpointError(f"{run} holds no lora.safetensors: ship the run of a finished low-rank instruct stage")
+            raise CheckpointError(
+                f"{run} holds no lora.safetensors: ship the run of a finished low-rank instruct stage"
+            )
     recipes = [json.loads((run / "recipe.json").read_text("utf-8")) for run in runs]
     facts = {"recipe": json.dumps(recipes[0] if len(recipes) == 1 else recipes, separators=(",", ":"))}
     target.mkdir(parents=True, exist_ok=True)

@@ -221,11 +221,11 @@ def classified(found: Supports, embedded: Tensor, features: Any, weight: Tensor,
         loss = torch.zeros(())
         named = [i for i, (_, target) in enumerate(some) if isinstance(target, int)]
         if named and len(names) > 1:
-            targets = torch.tensor([name_place[some[i][1]] for i in named])  # type: ignore[index]
+            targets = torch.tensor([name_place[some[i][1]] for i in named])
             loss = loss + functional.cross_entropy(z[named].mean(dim=1) @ name_rows.T, targets)
         lined = [i for i, (_, target) in enumerate(some) if not isinstance(target, int)]
         if lined and len(letters) > 1:
-            targets = torch.tensor([[letter_place[c] for c in some[i][1]] for i in lined])  # type: ignore[union-attr]
+            targets = torch.tensor([[letter_place[c] for c in some[i][1]] for i in lined])
             loss = loss + functional.cross_entropy((z[lined] @ letter_rows.T).flatten(0, 1), targets.flatten())
         optimizer.zero_grad()
         loss.backward()
