@@ -26,7 +26,7 @@ from chatspot.engine.torch_engine import (
     fast_bfloat16_on_cpu,
 )
 from chatspot.errors import MessageError
-from chatspot.images import focal_view
+from chatspot.images import encoder_view
 from chatspot.messages import Conversation, ImagePart, Message, RegionPart, TextPart, ask
 from chatspot.model.checkpoint import load_checkpoint
 from chatspot.prompts.render import template_messages
@@ -70,7 +70,7 @@ def counted_steps(engine: TorchEngine) -> Iterator[list[int]]:
 
 def stem(engine: TorchEngine) -> torch.nn.Module:
     """The first layer of nano's tower: every picture passes it once when it is encoded."""
-    return engine.model.model.vision_tower.stem
+    return engine.model.model.vision_tower.picture.stem
 
 
 # ------------------------------------------------------------------------------------------------ the right answer
@@ -82,7 +82,8 @@ def test_answers_are_those_of_stock_generate(kind: str, regions, image: Image.Im
     """Same tokens and probabilities as the stock model's own generate(), on pictures from the stock processor."""
     engine = request_fixture(kind)
     wanted = request(image, "What can you see?", *regions, most=10)
-    views = [image, *(focal_view(image, region) for region in regions if engine.settings.focal_view)]
+    shown = [None, *(region for region in regions if engine.settings.focal_view)]
+    views = [encoder_view(image, region, engine.settings.image_fit) for region in shown]
     ids = torch.tensor([engine.prompt(wanted, 0, {}).ids])
     pixels = engine.checkpoint.processor.image_processor(images=views, return_tensors="pt")["pixel_values"]
     out = engine.model.generate(

@@ -48,7 +48,8 @@ def train_steps(model: LlavaForConditionalGeneration, steps: int = 3) -> None:
     side, image_id = config.vision_config.image_size, config.image_token_id
     generator = torch.Generator().manual_seed(1)
     ids = torch.tensor([[1, *[image_id] * config.image_seq_length, 7, 8, 9, 2]])
-    pixels = torch.randn(1, 3, side + LINE_HEIGHT, side, generator=generator)
+    line = LINE_HEIGHT if config.vision_config.model_type == SheetTowerConfig.model_type else 0
+    pixels = torch.randn(1, 3, side + line, side, generator=generator)
     trained = [value for value in model.parameters() if value.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-2, weight_decay=0.1)
     for _ in range(steps):

@@ -53,10 +53,13 @@ class MasterAdamW:
         return {"masters": self.masters, "adamw": self.adamw.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what ``state_dict`` gave, in the model too."""
+        """Put back what ``state_dict`` gave, in the model too. Learning rates stay this recipe's own."""
+        rates = [group["full_rate"] for group in self.adamw.param_groups]
         for master, kept in zip(self.masters, state["masters"], strict=True):
             master.data.copy_(kept)
         self.adamw.load_state_dict(state["adamw"])
+        for group, rate in zip(self.adamw.param_groups, rates, strict=True):
+            group["full_rate"] = rate
         self.write_back()
 
 
