@@ -6,6 +6,7 @@ is reported here and left out, so one bad line of a million costs one sample and
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -64,7 +65,7 @@ class Frame:
 def picture_frame(path: Path, claimed: tuple[int, int] | None, where: str, faults: Faults) -> Frame | None:
     """The frame of the picture at ``path`` from its header, which is believed over the ``claimed`` size; None, and a
     fault, for a picture that is missing or corrupt."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # unlike Path.is_file, false for a name that no file can have
         faults.add("missing picture", where, f"{path} does not exist")
         return None
     try:

@@ -6,6 +6,7 @@ Every function that takes an entry raises ``DataError`` for what it cannot use; 
 from __future__ import annotations
 
 import json
+import os
 import re
 import reprlib
 import unicodedata
@@ -126,7 +127,7 @@ def picture_path(folder: Path, *names: str) -> Path:
     given = [folder / name for name in names]
     try:
         for path in (*given, *(path.with_suffix(ending) for path in given for ending in ENDINGS)):
-            if path.is_file():
+            if os.path.isfile(path):
                 return path
     except OSError as error:  # no permission
         raise DataError(f"the picture cannot be looked for ({error})") from error

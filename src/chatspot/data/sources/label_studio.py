@@ -15,6 +15,7 @@ JSON-MIN has the values themselves: ``{"image": ..., "label": [{"x": 10, ..., "r
 
 from __future__ import annotations
 
+import os
 import re
 import reprlib
 from collections.abc import Iterator
@@ -112,7 +113,7 @@ def task_picture(task: dict[str, Any], pictures: Pictures) -> Path:
             continue
         path = pictures.find(name)
         bare = UPLOAD_MARK.sub("", Path(name).name)
-        return path if path.is_file() or not bare else pictures.find(bare)
+        return path if os.path.isfile(path) or not bare else pictures.find(bare)
     raise DataError(f"no value of the task's data names a picture, got {reprlib.repr(data)}")
 
 

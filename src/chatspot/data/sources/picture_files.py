@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from functools import cached_property
@@ -37,7 +38,7 @@ class Pictures:
         check_name(ends[0])
         for end in ends:
             for root in self.roots:
-                if (root / end).is_file():
+                if os.path.isfile(root / end):
                     return root / end
         found = self.by_name.get(parts[-1]) or self.by_stem.get(Path(parts[-1]).stem) or []
         if len(found) > 1:

@@ -87,7 +87,7 @@ def read_st_vqa(folder: Path, split: str, faults: Faults) -> Iterator[Record]:
             if not names:
                 raise DataError("no picture: expected 'file_path', or 'dataset' and 'file_name'")
             path = picture_path(folder, *names)
-            ids = photo_ids(dataset or PurePosixPath(file_path).parts[0], path.name)
+            ids = photo_ids(dataset or (PurePosixPath(file_path).parts or ("",))[0], path.name)
             asked = pictures.setdefault(path, AskedPicture(where, None, ids))
             add_question(asked, text_field(entry, "question"), answers_of(entry), where, faults)
     return asked_records(pictures, ST_VQA, faults)

@@ -12,6 +12,7 @@ than it says; label tools that write the same layout give edges. VOC's files are
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element
@@ -39,7 +40,7 @@ def read_voc(folder: Path, split: str, faults: Faults) -> Iterator[Record]:
             size = root.find("size")
             sides = [side_of(size.findtext(tag)) if size is not None else 0 for tag in ("width", "height")]
             path = pictures.find(child_text(root, "filename") or f"{file.stem}.jpg")
-            if not path.is_file():  # pictures are renamed more often than the text in their files
+            if not os.path.isfile(path):  # pictures are renamed more often than the text in their files
                 path = pictures.find(f"{file.stem}.jpg")
             frame = picture_frame(path, (sides[0], sides[1]) if all(sides) else None, where, faults)
             if frame is not None:
