@@ -23,6 +23,7 @@ import re
 import resource
 import signal
 import sys
+import sysconfig
 import tempfile
 import time
 import traceback
@@ -52,6 +53,11 @@ KEPT_INPUT_BYTES = 4_000
 KEPT_FILE_BYTES = 9_500  # a reader's file without findings; 29 of them are below 300 kB
 SHRINKING_RUNS = 300
 HERE = Path(__file__).parent
+# What a kept traceback calls this machine's folders.
+LONG_PATHS = (
+    (HERE.parents[1], "."),
+    *((sysconfig.get_paths()[name], "PYTHON") for name in ("purelib", "stdlib")),
+)
 
 
 class TooLong(BaseException):
@@ -158,7 +164,9 @@ def end_of(trial: Trial, files: Input, limit_s: int = 0) -> End:
             frame for frame in traceback.extract_tb(error.__traceback__) if "chatspot" in Path(frame.filename).parts
         ]
         place = f" in {Path(ours[-1].filename).name} {ours[-1].name}" if ours else ""
-        trace = traceback.format_exc(limit=-12).replace(str(trial.folder), "FOLDER").replace(str(HERE.parents[1]), ".")
+        trace = traceback.format_exc(limit=-12)
+        for path, name in ((trial.folder, "FOLDER"), *LONG_PATHS):
+            trace = trace.replace(str(path), name)
         return End("finding", f"{type(error).__name__}{place}", trace[-4000:])
     finally:
         for name in changed:
