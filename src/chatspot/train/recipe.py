@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from chatspot.data import QuestionSettings
+from chatspot.data.strict import Strict, read_yaml, validated
 from chatspot.errors import RecipeError
-
-
-class Strict(BaseModel):
-    """Fields are named or refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class Source(Strict):
@@ -50,25 +43,9 @@ class Recipe(Strict):
 
 def load_recipe(path: Path) -> Recipe:
     """The recipe in a YAML file. ``RecipeError`` names the file, the key and, for an unknown one, the nearest key."""
-    if not path.is_file():
-        raise RecipeError(f"there is no recipe at {path}")
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise RecipeError(f"{path} is no YAML: {error}") from error
-    return parse_recipe(values, str(path))
+    return parse_recipe(read_yaml(path, "recipe", RecipeError), str(path))
 
 
 def parse_recipe(values: Any, where: str) -> Recipe:
     """The recipe that a mapping describes; ``where`` opens the message of any error."""
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(place) for place in fault["loc"]) or "the file"
-        hint = ""
-        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            known = [*Recipe.model_fields, *Source.model_fields, *QuestionSettings.__dataclass_fields__]
-            near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise RecipeError(f"{where}: {key}: {fault['msg']} (got {str(fault['input'])[:60]}){hint}") from error
+    return validated(Recipe, values, where, RecipeError)

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from chatspot.data.dialogues import DialogueSettings
 from chatspot.data.shards import Stage
+from chatspot.data.strict import Strict, read_yaml, validated
 from chatspot.errors import DataError
-
-
-class Strict(BaseModel):
-    """Fields are named or refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class EvaluationSource(Strict):
@@ -67,30 +60,12 @@ class BuildConfig(Strict):
 
 def load_config(path: Path) -> BuildConfig:
     """The configuration in a YAML file. ``DataError`` names the file, the key and, for an unknown one, the nearest."""
-    if not path.is_file():
-        raise DataError(f"there is no configuration at {path}")
-    try:
-        values = yaml.safe_load(path.read_text("utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise DataError(f"{path} is no YAML: {error}") from error
-    return parse_config(values, str(path))
+    return parse_config(read_yaml(path, "configuration", DataError), str(path))
 
 
 def parse_config(values: Any, where: str) -> BuildConfig:
     """The configuration that a mapping describes; ``where`` opens the message of any error."""
-    try:
-        return BuildConfig.model_validate(values)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(str(place) for place in fault["loc"]) or "the file"
-        hint = ""
-        if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
-            known = [*BuildConfig.model_fields, *BuildSource.model_fields, *DialogueSettings.__dataclass_fields__]
-            near = difflib.get_close_matches(str(fault["loc"][-1]), known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise DataError(f"{where}: {key}: {fault['msg']} (got {str(fault['input'])[:60]}){hint}") from error
-    except DataError as error:  # a dialogue setting out of its range
-        raise DataError(f"{where}: {error}") from error
+    return validated(BuildConfig, values, where, DataError)
 
 
 def find_folder(folder: str, data: Sequence[Path]) -> Path:

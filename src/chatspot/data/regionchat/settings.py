@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field
 
 from chatspot.data.regionchat.prompt import Form, Kind
+from chatspot.data.strict import Strict, validated
 from chatspot.errors import DataError
 
 SCHEMA = 1
 
 
-class ChatSettings(BaseModel):
+class ChatSettings(Strict):
     """Requests, their limits and the prices they are accounted with. Prices are the endpoint's, per million tokens.
 
     ``most_tokens`` and ``most_cost`` are ceilings of the run's folder over all its starts: a call that could pass one
     is not made. ``structured`` says how the form is asked for; a server that refuses "json_schema" takes "prompt",
     and a model that is too small for JSON "lines".
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     model: str = Field(min_length=1)
     base_url: str | None = None
@@ -49,9 +48,4 @@ class ChatSettings(BaseModel):
 
 def parse_settings(values: Any, where: str) -> ChatSettings:
     """The settings that a mapping describes; ``DataError``, opened by ``where``, names the key at fault."""
-    try:
-        return ChatSettings.model_validate(values)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        key = ".".join(map(str, fault["loc"])) or "settings"
-        raise DataError(f"{where}: {key}: {fault['msg']} (got {str(fault['input'])[:60]})") from error
+    return validated(ChatSettings, values, where, DataError)

@@ -15,6 +15,7 @@ from chatspot.data.sources.entries import (
     as_object,
     as_text,
     asked_records,
+    check_name,
     claimed_size,
     coco_ids,
     list_field,
@@ -87,7 +88,7 @@ def read_st_vqa(folder: Path, split: str, faults: Faults) -> Iterator[Record]:
             if not names:
                 raise DataError("no picture: expected 'file_path', or 'dataset' and 'file_name'")
             path = picture_path(folder, *names)
-            ids = photo_ids(dataset or (PurePosixPath(file_path).parts or ("",))[0], path.name)
+            ids = photo_ids(dataset or PurePosixPath(file_path).parts[0], path.name)
             asked = pictures.setdefault(path, AskedPicture(where, None, ids))
             add_question(asked, text_field(entry, "question"), answers_of(entry), where, faults)
     return asked_records(pictures, ST_VQA, faults)
@@ -156,8 +157,12 @@ def add_question(
 
 
 def optional_name(entry: dict[str, Any], key: str) -> str:
-    """The file's name at ``key``, empty where it is missing."""
-    return name_field(entry, key) if entry.get(key) is not None else ""
+    """The file's name at ``key``, empty where it is missing or empty."""
+    if entry.get(key) in (None, ""):
+        return ""
+    name = name_field(entry, key)
+    check_name(name)
+    return name
 
 
 def photo_ids(dataset: str, file_name: str) -> tuple[str, ...]:
