@@ -198,18 +198,12 @@ def settings_of(given: dict[str, Any], path: Path | None) -> ChatSettings:
     from chatspot.errors import DataError
 
     with needing_packages():
-        import yaml
-
         from chatspot.data.regionchat.settings import parse_settings
+        from chatspot.data.strict import read_yaml
 
-    values: Any = {}
-    if path:
-        try:
-            values = yaml.safe_load(path.read_text("utf-8")) or {}
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise DataError(f"{path} cannot be read as YAML ({error})") from error
-        if not isinstance(values, dict):
-            raise DataError(f"{path} should hold settings by name, got {type(values).__name__}")
+    values = (read_yaml(path, "file of settings", DataError) if path else None) or {}
+    if not isinstance(values, dict):
+        raise DataError(f"{path} should hold settings by name, got {type(values).__name__}")
     values |= {name: value for name, value in given.items() if value is not None}
     if "model" not in values:
         raise DataError("a run needs --model, the model's name at the endpoint; --writer rules needs none")

@@ -32,14 +32,16 @@ def read_yaml(path: Path, what: str, error_type: type[ChatSpotError]) -> Any:
         raise error_type(f"{path} is no YAML: {error}") from error
 
 
-def validated(model: type[Settings], values: Any, where: str, error_type: type[ChatSpotError]) -> Settings:
+def validated(
+    model: type[Settings], values: Any, where: str, error_type: type[ChatSpotError], *, whole: str = "the file"
+) -> Settings:
     """The settings that a mapping describes. Raises ``error_type``, opened by ``where``, that names the key at fault
-    and, for an unknown one, the nearest key."""
+    (``whole`` where it is no mapping at all) and, for an unknown one, the nearest key."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
         fault = error.errors()[0]
-        key = ".".join(str(place) for place in fault["loc"]) or "the settings"
+        key = ".".join(str(place) for place in fault["loc"]) or whole
         hint = ""
         if fault["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
             near = difflib.get_close_matches(str(fault["loc"][-1]), list(field_names(model)), n=1)

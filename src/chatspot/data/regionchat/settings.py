@@ -48,4 +48,4 @@ class ChatSettings(Strict):
 
 def parse_settings(values: Any, where: str) -> ChatSettings:
     """The settings that a mapping describes; ``DataError``, opened by ``where``, names the key at fault."""
-    return validated(ChatSettings, values, where, DataError)
+    return validated(ChatSettings, values, where, DataError, whole="the settings")
