@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from chatspot.data.shards import MANIFEST, read_entries, read_manifest, read_shards
+from chatspot.data.shards import MANIFEST, read_entries, read_manifest, read_shard, read_shards
 from chatspot.errors import DataError
 
 
@@ -239,6 +239,28 @@ def test_shares_are_disjoint_and_complete(tmp_path: Path, of: int) -> None:
     assert Counter(i for share in shares for i in share) == Counter(s.id for s in read_shards(tmp_path))
 
 
+@pytest.mark.parametrize("skip", [0, 1, 4, 5])
+def test_entries_are_passed_over_unread(tmp_path: Path, skip: int) -> None:
+    members = [member for key in range(5) for member in pair(f"{key:03}", dialogues=2)]
+    whole = tar_of(members)
+    shard = tmp_path / "a.tar"
+    spoilt = bytearray(whole)
+    for key in range(skip):  # what is passed over may be anything
+        at = whole.index(picture(key))
+        spoilt[at : at + 10] = b"\0" * 10
+    shard.write_bytes(bytes(spoilt))
+    assert [entry.key for entry in read_shard(str(shard), 5, skip)] == [f"{key:03}" for key in range(skip, 5)]
+    with pytest.raises(DataError, match="its manifest says 6"):
+        list(read_shard(str(shard), 6, skip))
+
+
+def test_passing_over_sees_a_cut_shard(tmp_path: Path) -> None:
+    shard = tmp_path / "a.tar"
+    shard.write_bytes(tar_of([member for key in range(5) for member in pair(f"{key:03}")])[:3000])
+    with pytest.raises(DataError, match="damaged after"):
+        list(read_shard(str(shard), 5, 4))
+
+
 def test_object_storage_reads_as_a_disk_does(tmp_path: Path) -> None:
     build(tmp_path)
     storage = fsspec.filesystem("memory")
@@ -262,7 +284,7 @@ def test_memory_does_not_grow_with_the_data(tmp_path: Path) -> None:
         finally:
             tracemalloc.stop()
 
-    small, large = (build(tmp_path / str(n), shards=2, pictures=n, dialogues=1) for n in (500, 1500))
+    small, large = (build(tmp_path / str(n), shards=2, pictures=n, dialogues=1) for n in (1000, 3000))
     peak(small)  # what is imported and cached on the way
     assert peak(large) < 1.2 * peak(small)  # both above what Python's collector lets pile up
 

@@ -22,12 +22,14 @@ Reading keeps in memory the picture bytes of the shuffle buffer and nothing that
 from __future__ import annotations
 
 import json
+import os
 import random
 import tarfile
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar
 
@@ -42,6 +44,8 @@ MANIFEST = "manifest.json"
 SCHEMA = 1
 BUFFER_SAMPLES = 1000  # dialogues in the shuffle buffer, as WebDataset's examples have it
 BUFFER_BYTES = 256_000_000  # and no more picture bytes than these: a thousand document scans are a gigabyte
+
+CHUNK = 8  # items that a thread takes at once: handing over each costs a tenth of decoding a small photo
 
 END_MARK = bytes(tarfile.BLOCKSIZE)
 
@@ -205,12 +209,15 @@ def read_entries(
     return (entry for shard in chosen for entry in read_shard(joined(where, shard.file), shard.pictures))
 
 
-def read_shard(url: str, pictures: int | None = None) -> Iterator[ShardEntry]:
-    """The entries of one tar, streamed. ``DataError`` for a damaged one, and where there are not ``pictures``."""
-    seen = 0
+def read_shard(url: str, pictures: int | None = None, skip: int = 0) -> Iterator[ShardEntry]:
+    """The entries of one tar, streamed; the first ``skip`` are passed over without reading their pictures.
+
+    ``DataError`` for a damaged one, and where there are not ``pictures`` in all.
+    """
+    seen = skip
     try:
         with open_url(url) as file:
-            for key, members in groups(tar_members(file), url):
+            for key, members in groups(tar_members(file, skip), url):
                 seen += 1
                 yield parse_entry(key, f"{url}, key {key}", members)
     except FileNotFoundError as error:
@@ -226,30 +233,42 @@ def read_shard(url: str, pictures: int | None = None) -> Iterator[ShardEntry]:
                         "copy or build it again")  # fmt: skip
 
 
-def tar_members(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every plain file of a tar, up to its end mark. ``TarError`` for a damaged or cut one.
+def tar_members(file: BinaryIO, skip: int) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of every plain file of a tar after its first ``skip`` groups, up to its end mark. ``TarError`` for
+    a damaged or cut one.
 
     The standard library's stream reader takes a quarter of the time of decoding a small photo, looks for no end mark
     and keeps every header. Shards hold plain files with short names alone, whose headers are simple.
     """
-    while True:
-        header = file.read(tarfile.BLOCKSIZE)
-        if len(header) < tarfile.BLOCKSIZE:
-            raise tarfile.ReadError("it ends without its end mark")
-        if header == END_MARK:
-            return
-        name, size, kind = header[:100].rstrip(b"\0"), header[124:136].rstrip(b" \0"), header[156:157]
-        if int(header[148:156].rstrip(b" \0") or b"0", 8) != sum(header[:148]) + 256 + sum(header[156:]):
-            raise tarfile.ReadError("a header's checksum is wrong")
-        length = int(size, 8)
-        if length < 0:
-            raise tarfile.ReadError("a header names a negative length")
-        data = file.read(length)
+    begun, last = 0, None
+    while header := tar_header(file):
+        name, length, plain = header
         padding = -length % tarfile.BLOCKSIZE
+        if plain and (key := name.partition(".")[0]) != last:
+            begun, last = begun + 1, key
+        if begun <= skip:
+            file.seek(length + padding, os.SEEK_CUR)
+            continue
+        data = file.read(length)
         if len(data) < length or len(file.read(padding)) < padding:
             raise tarfile.ReadError("it ends within a file")
-        if kind in (tarfile.REGTYPE, tarfile.AREGTYPE):
-            yield name.decode(), data
+        if plain:
+            yield name, data
+
+
+def tar_header(file: BinaryIO) -> tuple[str, int, bool] | None:
+    """The next file's name, its length in bytes and whether it is a plain one; None at the end mark."""
+    header = file.read(tarfile.BLOCKSIZE)
+    if len(header) < tarfile.BLOCKSIZE:
+        raise tarfile.ReadError("it ends without its end mark")
+    if header == END_MARK:
+        return None
+    if int(header[148:156].rstrip(b" \0") or b"0", 8) != sum(header[:148]) + 256 + sum(header[156:]):
+        raise tarfile.ReadError("a header's checksum is wrong")
+    length = int(header[124:136].rstrip(b" \0"), 8)
+    if length < 0:
+        raise tarfile.ReadError("a header names a negative length")
+    return header[:100].rstrip(b"\0").decode(), length, header[156:157] in (tarfile.REGTYPE, tarfile.AREGTYPE)
 
 
 def groups(files: Iterable[tuple[str, bytes]], url: str) -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -316,18 +335,29 @@ def in_threads(function: Callable[[A], B], items: Iterable[A], workers: int) -> 
     if workers <= 1:
         yield from map(function, items)
         return
-    under_way: deque[Future[B]] = deque()
+
+    def several(chunk: Sequence[A]) -> list[B]:
+        return [function(item) for item in chunk]
+
+    chunks, under_way = batched(items, CHUNK), deque[Future[list[B]]]()
     with ThreadPoolExecutor(workers, thread_name_prefix="shards") as pool:
         try:
-            for item in items:
-                under_way.append(pool.submit(function, item))
-                if len(under_way) >= 4 * workers:
-                    yield under_way.popleft().result()
+            for chunk in chunks:
+                under_way.append(pool.submit(several, chunk))
+                if len(under_way) > 2 * workers:
+                    yield from under_way.popleft().result()
             while under_way:
-                yield under_way.popleft().result()
+                yield from under_way.popleft().result()
         finally:
             for future in under_way:
                 future.cancel()
+
+
+def batched(items: Iterable[A], size: int) -> Iterator[list[A]]:
+    """The items in lists of ``size``, the last one as it comes."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
 
 
 def joined(where: str | Path, file: str) -> str:

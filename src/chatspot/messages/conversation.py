@@ -69,12 +69,15 @@ class Message:
         if self.style and self.role != "user":
             raise MessageError(f"only a user's message asks for an answer style, this one is the {self.role}'s")
         object.__setattr__(self, "parts", tuple(self.parts))  # a list would leave the message without a hash
+        says_something = False
         for at, part in enumerate(self.parts):
-            check_part(part, f"part {at} of the {self.role}'s message")
-        if not any(isinstance(p, RegionPart) or (isinstance(p, TextPart) and p.text.strip()) for p in self.parts):
+            if fault := part_fault(part):
+                raise MessageError(f"part {at} of the {self.role}'s message: {fault}")
+            says_something |= isinstance(part, RegionPart) or (isinstance(part, TextPart) and bool(part.text.strip()))
+            if isinstance(part, ImagePart) and self.role != "user":
+                raise MessageError(f"only a user's message can bring a picture, this one is the {self.role}'s")
+        if not says_something:
             raise MessageError(f"the {self.role}'s message says nothing: it needs a text or a region")
-        if self.role != "user" and any(isinstance(p, ImagePart) for p in self.parts):
-            raise MessageError(f"only a user's message can bring a picture, this one is the {self.role}'s")
 
     @property
     def text(self) -> str:
@@ -92,23 +95,24 @@ class Message:
         return {**record, "style": self.style} if self.style else record
 
 
-def check_part(part: Any, where: str) -> None:
-    """Raise ``MessageError`` when a part is none, or holds what no prompt can hold; ``where`` opens the message."""
+def part_fault(part: Any) -> str | None:
+    """What is wrong with a part, None where nothing is."""
     if isinstance(part, TextPart):
         if not isinstance(part.text, str):
-            raise MessageError(f"{where}: its text is {reprlib.repr(part.text)}, expected a string")
+            return f"its text is {reprlib.repr(part.text)}, expected a string"
         try:
             part.text.encode()
         except UnicodeEncodeError as error:
-            raise MessageError(f"{where}: character {error.start} of its text is half of a surrogate pair, which is no "
-                               "Unicode; decode the bytes again, or leave that character out") from error  # fmt: skip
+            return (f"character {error.start} of its text is half of a surrogate pair, which is no Unicode; decode the "
+                    "bytes again, or leave that character out")  # fmt: skip
     elif isinstance(part, RegionPart):
         if not isinstance(part.region, (Point, Box, Polygon, Mask, Scribble)):
-            raise MessageError(f"{where}: expected a region, got {reprlib.repr(part.region)}")
+            return f"expected a region, got {reprlib.repr(part.region)}"
         if not isinstance(part.image, int) or isinstance(part.image, bool):
-            raise MessageError(f"{where}: a picture's number is 0, 1, ..., got {reprlib.repr(part.image)}")
+            return f"a picture's number is 0, 1, ..., got {reprlib.repr(part.image)}"
     elif not isinstance(part, ImagePart):
-        raise MessageError(f"{where}: expected a TextPart, ImagePart or RegionPart, got {reprlib.repr(part)}")
+        return f"expected a TextPart, ImagePart or RegionPart, got {reprlib.repr(part)}"
+    return None
 
 
 @dataclass(frozen=True)
@@ -192,28 +196,30 @@ def message_from_json(entry: Any, index: int) -> Message:
         content = [{"type": "text", "text": content}]
     if not isinstance(content, list):
         raise MessageError(f"message {index}: content is a text or a list of parts, got {type(content).__name__}")
-    parts = tuple(part_from_json(part, f"message {index}, part {at}") for at, part in enumerate(content))
+    parts = []
+    for at, part in enumerate(content):
+        try:
+            parts.append(part_from_json(part))
+        except (MessageError, RegionError) as error:
+            raise type(error)(f"message {index}, part {at}: {error}") from error
     try:
-        return Message(entry["role"], parts, entry.get("style"))
+        return Message(entry["role"], tuple(parts), entry.get("style"))
     except MessageError as error:
         raise MessageError(f"message {index}: {error}") from error
 
 
-def part_from_json(part: Any, where: str) -> Part:
-    """One stored part; ``where`` opens the message of any error."""
+def part_from_json(part: Any) -> Part:
+    """One stored part. Raises ``MessageError``, or ``RegionError`` for a region that is none."""
     kind = part.get("type") if isinstance(part, dict) else None
     if kind == "image":
         return ImagePart()
     if kind == "text":
         if not isinstance(part.get("text"), str):
-            raise MessageError(f'{where}: a text part needs "text", got {reprlib.repr(part)}')
+            raise MessageError(f'a text part needs "text", got {reprlib.repr(part)}')
         return TextPart(part["text"])
     if kind == "region":
         image = part.get("image", 0)
         if not isinstance(image, int) or isinstance(image, bool):
-            raise MessageError(f'{where}: "image" is the number of a picture from 0, got {reprlib.repr(image)}')
-        try:
-            return RegionPart(region_from_json({k: v for k, v in part.items() if k not in ("type", "image")}), image)
-        except RegionError as error:
-            raise RegionError(f"{where}: {error}") from error
-    raise MessageError(f'{where}: a part\'s type is "text", "image" or "region", got {reprlib.repr(kind)}')
+            raise MessageError(f'"image" is the number of a picture from 0, got {reprlib.repr(image)}')
+        return RegionPart(region_from_json(part), image)
+    raise MessageError(f'a part\'s type is "text", "image" or "region", got {reprlib.repr(kind)}')

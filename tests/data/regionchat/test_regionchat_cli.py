@@ -92,7 +92,7 @@ def test_the_key_is_sent_and_written_nowhere(pictures: Path, tmp_path: Path, mon
     [
         (["run"], "needs --model"),
         (["run", "--writer", "poet"], "--writer is"),
-        (["run", "--model", "m", "--settings", "none.yaml"], "none.yaml cannot be read"),
+        (["run", "--model", "m", "--settings", "none.yaml"], "there is no file of settings at none.yaml"),
         (["export"], "needs --model"),
     ],
 )
