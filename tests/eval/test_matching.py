@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatspot.eval.coco import COCO_CLASSES, known_names, plural
-from chatspot.eval.matching import coco_class, read_plate, read_words
-from chatspot.eval.tasks import PLATES, WORDS
+from chatspot.eval.matching import coco_class, read_name, read_plate, read_words
+from chatspot.eval.tasks import NAMES, PLATES, WORDS
 
 
 @pytest.mark.parametrize(
@@ -130,3 +130,21 @@ def test_blanks_dashes_and_case_of_a_plate_do_not_count(plate, rng: random.Rando
     spaced = "".join(rng.choice(["", " ", "-", '"']) + rng.choice([c, c.lower()]) for c in plate)
     assert read_plate(spaced) == read_plate(plate)
     assert read_plate(plate + "Z") != read_plate(plate)
+
+
+@pytest.mark.parametrize(
+    ("answer", "truth", "right"),
+    [
+        ("", "milk", False),
+        ("the", "milk", False),
+        ("milk", "milk", True),
+        ('"The Milk."', "milk", True),
+        ("oat milk", "milk", False),  # another thing, for all that the rule knows
+        ("milk", "oat milk", False),
+        ("oat-milk", "oat milk", True),
+        ("\uff4d\uff49\uff4c\uff4b", "milk", True),  # full-width letters
+    ],
+)
+def test_names_are_right_when_they_are_the_annotated_one(answer, truth, right):
+    said = read_name(answer)
+    assert (said is not None and NAMES.agrees(said, read_name(truth))) is right

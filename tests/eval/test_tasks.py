@@ -9,7 +9,7 @@ from reference import picture, write_folder
 from chatspot.data.records import read_records
 from chatspot.errors import DataError
 from chatspot.eval.coco import COCO_CLASSES, known_names
-from chatspot.eval.tasks import COCO, LEAST_COCO_AREA, PLATES, WORDS, find_task, questions_of
+from chatspot.eval.tasks import COCO, LEAST_COCO_AREA, NAMES, PLATES, WORDS, find_task, questions_of
 from chatspot.regions import Box, Point
 
 
@@ -53,6 +53,13 @@ def test_a_limit_draws_nested_parts_in_order(coco_folder, coco_questions):
         assert large == [one for one in ids if one in large]
     by_point = questions_of(COCO, coco_folder, form="point", limit=3)
     assert [q.id for q in by_point] == parts[2]
+
+
+def test_names_ask_every_label_whatever_it_is(tmp_path):
+    box = {"box": [0, 0, 60, 24]}
+    record = picture("a", {**box, "label": "oat milk"}, {**box, "label": "..."}, {**box, "text": "EXIT"},
+                     {**box, "label": "crowd", "iscrowd": True})  # fmt: skip
+    assert [q.truth for q in questions_of(NAMES, write_folder(tmp_path / "own", [record]))] == ["oat milk"]
 
 
 def test_words_and_plates_ask_only_what_can_be_read(tmp_path):

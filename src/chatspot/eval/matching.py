@@ -6,6 +6,8 @@ objects       The answer in lower case without punctuation, quotes and articles 
               words (of two equally long ones, the first). The class must be the annotated one. An answer without any
               name is unmatched, which is wrong.
 words         The answer contains the word: both in lower case, each run of white space as one blank (the paper's rule).
+names         The answer is the annotated name, whatever the names are: both in lower case without punctuation, quotes and
+              articles. (For one's own data; no synonym is known, so this is the strictest rule.)
 plates        The answer is the plate's characters: both without quotes, blanks and dashes, and in lower case.
 ============  =====================================================================================================
 
@@ -33,14 +35,23 @@ def coco_class(answer: str) -> str | None:
     >>> coco_class("A black dog.")
     'dog'
     """
-    words = [word for word in NOT_WORD.split(folded(answer)) if word and word not in ARTICLES]
+    whole = read_name(answer) or ""
+    words = whole.split()
     names, most_words = names_and_most_words()
-    whole = " ".join(words)
     if whole in names:
         return names[whole]
     phrases = (" ".join(words[at : at + count]) for at in range(len(words)) for count in range(1, most_words + 1))
     found = [phrase for phrase in phrases if phrase in names]
     return names[max(found, key=len)] if found else None  # max gives the first of the longest
+
+
+def read_name(answer: str) -> str | None:
+    """The answer as the names task compares it, or None where it names nothing.
+
+    >>> read_name('"The oat-milk."')
+    'oat milk'
+    """
+    return " ".join(word for word in NOT_WORD.split(folded(answer)) if word and word not in ARTICLES) or None
 
 
 @cache

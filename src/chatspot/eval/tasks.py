@@ -18,7 +18,7 @@ from chatspot.data.questions import NAME_QUESTIONS, PLATE_QUESTIONS, TEXT_QUESTI
 from chatspot.data.records import PLATE_LABEL, Record, RegionRecord, read_records
 from chatspot.errors import DataError
 from chatspot.eval.coco import COCO_CLASSES
-from chatspot.eval.matching import coco_class, read_plate, read_words
+from chatspot.eval.matching import coco_class, read_name, read_plate, read_words
 from chatspot.messages import Conversation, ask
 from chatspot.regions import Box, Point, Region
 
@@ -105,12 +105,18 @@ def plate_truth(region: RegionRecord) -> str | None:
     return region.text if asked else None
 
 
+def name_truth(region: RegionRecord) -> str | None:
+    """The label of a region that can be asked about."""
+    return region.label if region.askable and region.label and read_name(region.label) else None
+
+
 # The questions are the first of each of training's families, in the paper's words (its section 4). Answers are short;
 # the token limits leave room for the longest truth spelled character by character.
 COCO = Task("coco", "coco", NAME_QUESTIONS[0], ("box", "point"), coco_truth, coco_class, eq, True, 16)
 WORDS = Task("words", "icdar2015_word_crops", TEXT_QUESTIONS[0], ("box",), word_truth, read_words, contains, False, 48)
 PLATES = Task("plates", "license_plates", PLATE_QUESTIONS[0], ("box",), plate_truth, read_plate, eq, False, 32)
-TASKS = {task.name: task for task in (COCO, WORDS, PLATES)}
+NAMES = Task("names", "groceries_boxes", NAME_QUESTIONS[0], ("box", "point"), name_truth, read_name, eq, True, 16)
+TASKS = {task.name: task for task in (COCO, WORDS, PLATES, NAMES)}
 
 
 def find_task(name: str) -> Task:
