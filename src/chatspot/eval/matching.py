@@ -6,8 +6,8 @@ objects       The answer in lower case without punctuation, quotes and articles 
               words (of two equally long ones, the first). The class must be the annotated one. An answer without any
               name is unmatched, which is wrong.
 words         The answer contains the word: both in lower case, each run of white space as one blank (the paper's rule).
-names         The answer is the annotated name, whatever names there are: both in lower case, without punctuation, quotes
-              and articles. (For one's own data; no synonym is known, so this is the strictest rule.)
+names         The answer is the annotated name, whatever names there are: both in lower case, without punctuation,
+              quotes and articles. (For one's own data; no synonym is known, so this is the strictest rule.)
 plates        The answer is the plate's characters: both without quotes, blanks and dashes, and in lower case.
 ============  =====================================================================================================
 
