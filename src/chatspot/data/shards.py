@@ -28,7 +28,7 @@ import tarfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar
@@ -173,27 +173,22 @@ def read_shards(
     that fsspec opens: ``s3://``, ``gs://``, ``https://`` with their packages).
 
     ``shuffle`` is a seed: shards come in another order and dialogues through a buffer of ``buffer``; None keeps the
-    order of the build. ``workers`` threads build the conversations and, with ``decode``, the pictures; the order does
-    not depend on their number. ``share`` (i, n) reads every n-th shard from number i on: one share for each process
+    order of the build. With ``decode``, ``workers`` threads decode the pictures; the order does not depend on their
+    number. ``share`` (i, n) reads every n-th shard from number i on: one share for each process
     of a training run. Raises ``DataError`` that names shard and key for what cannot be read.
     """
     number, of = share
     if not 0 <= number < of:
         raise DataError(f"share is (number, of) with 0 <= number < of, got {share}")
-    entries = read_entries(where, stage=stage, shuffle=shuffle, share=share)
-    raw: Iterator[tuple[ShardEntry, int]] = (
-        (entry, number) for entry in entries for number in range(len(entry.facts["dialogues"]))
+    samples: Iterator[tuple[ShardSample, float]] = (
+        (sample, share_bytes(entry))
+        for entry in read_entries(where, stage=stage, shuffle=shuffle, share=share)
+        for sample in entry.samples
     )
     if shuffle is not None:
-        raw = shuffled(raw, random.Random(f"{shuffle}/buffer"), buffer)
-
-    def finished(item: tuple[ShardEntry, int]) -> ShardSample:
-        sample = item[0].sample(item[1])
-        if decode:
-            object.__setattr__(sample, "pictures", sample.open_pictures())
-        return sample
-
-    return in_threads(finished, raw, workers)
+        samples = shuffled(samples, random.Random(f"{shuffle}/buffer"), buffer)
+    plain = (sample for sample, _ in samples)
+    return in_threads(decoded, plain, workers) if decode else plain
 
 
 def read_entries(
@@ -302,17 +297,17 @@ def parse_entry(key: str, where: str, members: dict[str, bytes]) -> ShardEntry:
 
 
 def shuffled(
-    items: Iterable[tuple[ShardEntry, int]], rng: random.Random, buffer: int
-) -> Iterator[tuple[ShardEntry, int]]:
-    """The items through a buffer of at most ``buffer`` of them and BUFFER_BYTES, out in random order."""
-    held: list[tuple[ShardEntry, int]] = []
+    samples: Iterable[tuple[ShardSample, float]], rng: random.Random, buffer: int
+) -> Iterator[tuple[ShardSample, float]]:
+    """Samples and their bytes through a buffer of at most ``buffer`` of them and BUFFER_BYTES, out in random order."""
+    held: list[tuple[ShardSample, float]] = []
     bytes_held = 0.0
-    for item in items:
+    for item in samples:
         held.append(item)
-        bytes_held += share_bytes(item[0])
+        bytes_held += item[1]
         while len(held) > buffer or (bytes_held > BUFFER_BYTES and len(held) > 1):
             out = taken(held, rng)
-            bytes_held -= share_bytes(out[0])
+            bytes_held -= out[1]
             yield out
     while held:
         yield taken(held, rng)
@@ -328,6 +323,11 @@ def taken(held: list[A], rng: random.Random) -> A:
 def share_bytes(entry: ShardEntry) -> float:
     """A dialogue's share of its entry's picture bytes: the dialogues of an entry hold the same bytes."""
     return sum(map(len, entry.images)) / len(entry.facts["dialogues"])
+
+
+def decoded(sample: ShardSample) -> ShardSample:
+    """The sample with its ``pictures``."""
+    return replace(sample, pictures=sample.open_pictures())
 
 
 def in_threads(function: Callable[[A], B], items: Iterable[A], workers: int) -> Iterator[B]:

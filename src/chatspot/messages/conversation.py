@@ -98,6 +98,8 @@ class Message:
 def part_fault(part: Any) -> str | None:
     """What is wrong with a part, None where nothing is."""
     if isinstance(part, TextPart):
+        if isinstance(part.text, str) and part.text.isascii():
+            return None
         if not isinstance(part.text, str):
             return f"its text is {reprlib.repr(part.text)}, expected a string"
         try:
