@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chatspot.data.build.fingerprint import fingerprint
-from chatspot.data.build.plan import Guard, choose, refuse_leaks, shards_of
+from chatspot.data.build.plan import Chosen, Guard, choose, refuse_leaks, shards_of
 from chatspot.data.build.work import Made, Photo
 from chatspot.errors import DataError
 
@@ -47,7 +47,7 @@ def test_a_leak_is_named_and_left_out(entry: Made, how: str) -> None:
     known = guard(made("measured", 1, image_ids=("coco:1", "vg:9")))
     chosen = choose([(0, [entry, made("b", 3)])], known, "source")
     assert [str(leak) for leak in chosen.leaks] == [f"a is measured ({how})"]
-    assert [m.id for _, m in chosen.made["align"]] == ["b"]
+    assert [m.id for m in chosen.of_stage("align")] == ["b"]
     assert chosen.rejected[0] == {"leak": 1}
     with pytest.raises(DataError, match="a is measured"):
         refuse_leaks(chosen.leaks)
@@ -73,21 +73,25 @@ def test_a_leak_that_is_used_in_two_stages_is_one() -> None:
 def test_duplicates(scope: Any, left: Sequence[str]) -> None:
     sources = [(0, [made("a", 1), made("b", 1), made("c", 2)]), (1, [made("d", 1)])]
     chosen = choose(sources, Guard(), scope)
-    assert [m.id for _, m in chosen.made["align"]] == left
+    assert [m.id for m in chosen.of_stage("align")] == left
     assert sum(counts["duplicate"] for counts in chosen.rejected.values()) == 4 - len(left)
 
 
 def test_entries_about_one_file_are_no_duplicates() -> None:
     entries = [made(name, 1, path="/one.jpg", stage=stage) for name in "ab" for stage in ("align", "instruct")]
     chosen = choose([(0, entries)], Guard(), "source")
-    assert sum(map(len, chosen.made.values())) == 4
+    assert chosen.pictures.total() == 4
+    assert [m.id for stage in chosen.stages for m in chosen.of_stage(stage)] == ["a", "b", "a", "b"]
 
 
 @given(st.lists(st.integers(1, 3_000_000), max_size=30), st.integers(1, 8), st.integers(1, 6), st.randoms())
 def test_shards_hold_everything_once_in_order(sizes: list[int], pictures: int, megabytes: int, rng: Any) -> None:
-    entries = [(0, made(f"{n:03d}", 1, bytes=size)) for n, size in enumerate(sizes)]
+    entries = [made(f"{n:03d}", 1, bytes=size) for n, size in enumerate(sizes)]
     rng.shuffle(entries)
-    plans = list(shards_of({"align": entries} if entries else {}, pictures, megabytes))
+    chosen = Chosen()
+    for entry in entries:
+        chosen.add(0, entry)
+    plans = list(shards_of(chosen, pictures, megabytes))
     assert [m.id for plan in plans for _, m in plan.entries] == [f"{n:03d}" for n in range(len(sizes))]
     assert [key for plan in plans for key, _ in plan.entries] == [f"{n:09d}" for n in range(len(sizes))]
     assert [plan.file for plan in plans] == [f"align-{n:05d}.tar" for n in range(len(plans))]

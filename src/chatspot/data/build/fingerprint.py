@@ -10,10 +10,13 @@ a 16 x 16 thumbnail has to correlate too. Mirrored, turned and cropped copies ar
 from __future__ import annotations
 
 import math
+import struct
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image
+
+from chatspot.data.build.spill import spilling_database
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 HASH_BITS = 3  # Manku et al. 2007
 THUMBNAIL = 16
+HASHES = struct.Struct("<QQ")  # both difference hashes, as they are stored
 LEAST_CORRELATION = 0.99  # our choice: of 102 COCO photos that two folders hold in two sizes, all are above 0.998
 
 
@@ -85,22 +89,34 @@ def centred(thumbnail: bytes) -> NDArray[np.float32]:
 
 
 class SeenPhotos:
-    """Photos by name, asked for one that is the same. Grows with the photos: about 1.5 KB each."""
+    """Photos by name, asked for one that is the same. However many there are, little of them is in memory."""
 
     def __init__(self) -> None:
-        self.bands: dict[int, list[int]] = {}
-        self.photos: list[tuple[str, Fingerprint]] = []
+        self.count = 0
+        self.database = spilling_database(
+            "CREATE TABLE photos (number INTEGER PRIMARY KEY, name TEXT, hashes BLOB, thumbnail BLOB);"
+            "CREATE TABLE bands (band INTEGER, number INTEGER, PRIMARY KEY (band, number)) WITHOUT ROWID;"
+        )
 
     def __len__(self) -> int:
-        return len(self.photos)
+        return self.count
 
     def add(self, name: str, photo: Fingerprint) -> None:
         """Remember a photo."""
-        for band in photo.bands:
-            self.bands.setdefault(band, []).append(len(self.photos))
-        self.photos.append((name, photo))
+        hashes = HASHES.pack(photo.rows, photo.columns)
+        self.database.execute("INSERT INTO photos VALUES (?, ?, ?, ?)", (self.count, name, hashes, photo.thumbnail))
+        self.database.executemany("INSERT INTO bands VALUES (?, ?)", [(band, self.count) for band in photo.bands])
+        self.count += 1
 
     def find(self, photo: Fingerprint) -> str | None:
         """The name of the first photo added that is the same, or None."""
-        numbers = {number for band in photo.bands for number in self.bands.get(band, ())}
-        return next((self.photos[n][0] for n in sorted(numbers) if self.photos[n][1].same_photo(photo)), None)
+        candidates = self.database.execute(
+            "SELECT name, hashes, thumbnail FROM photos WHERE number IN "
+            "(SELECT number FROM bands WHERE band IN (?, ?, ?, ?, ?, ?, ?, ?)) ORDER BY number",
+            photo.bands,
+        )
+        for name, hashes, thumbnail in candidates:
+            rows, columns = HASHES.unpack(hashes)
+            if Fingerprint(rows, columns, thumbnail).same_photo(photo):
+                return str(name)
+        return None

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from chatspot.data.build.fingerprint import SeenPhotos
+from chatspot.data.build.spill import spilling_database
 from chatspot.data.build.work import Made, ShardPlan
 from chatspot.errors import DataError
 
@@ -48,13 +50,40 @@ class Guard:
         return Leak(made.id, found, "the photos look the same") if found else None
 
 
-@dataclass
 class Chosen:
-    """What goes in, by stage, and what does not: counted by source number and reason."""
+    """What goes in, and what does not.
 
-    made: dict[str, list[tuple[int, Made]]] = field(default_factory=dict)
-    rejected: dict[int, Counter[str]] = field(default_factory=dict)
-    leaks: list[Leak] = field(default_factory=list)
+    Of what goes in: ``pictures`` and ``samples`` by source number, ``licences`` by source number and licence,
+    ``tasks`` (samples) by source, stage and task. ``rejected``: pictures by source number and reason.
+    """
+
+    def __init__(self) -> None:
+        self.entries = spilling_database("CREATE TABLE entries (stage TEXT, place TEXT, id TEXT, made BLOB);")
+        self.pictures, self.samples = Counter[int](), Counter[int]()
+        self.licences: dict[int, Counter[str]] = {}
+        self.tasks = Counter[tuple[str, str, str]]()
+        self.rejected: dict[int, Counter[str]] = {}
+        self.leaks: list[Leak] = []
+
+    def add(self, number: int, made: Made) -> None:
+        """Take an entry of source ``number`` in."""
+        row = (made.stage, made.order, made.id, pickle.dumps(made, protocol=5))
+        self.entries.execute("INSERT INTO entries VALUES (?, ?, ?, ?)", row)
+        self.pictures[number] += 1
+        self.licences.setdefault(number, Counter())[made.licence] += 1
+        for task, count in made.tasks:
+            self.tasks[made.source, made.stage, task] += count
+            self.samples[number] += count
+
+    @property
+    def stages(self) -> list[str]:
+        """The stages that have entries, by name."""
+        return [stage for (stage,) in self.entries.execute("SELECT DISTINCT stage FROM entries ORDER BY stage")]
+
+    def of_stage(self, stage: str) -> Iterator[Made]:
+        """The entries of a stage in the order that was drawn for them."""
+        rows = self.entries.execute("SELECT made FROM entries WHERE stage = ? ORDER BY place, id", (stage,))
+        return (pickle.loads(made) for (made,) in rows)
 
 
 def choose(
@@ -68,16 +97,16 @@ def choose(
     seen: dict[object, SeenPhotos] = {}
     for number, all_made in sources:
         rejected = chosen.rejected.setdefault(number, Counter())
-        judged: dict[str, Leak | None] = {}
+        leaks: dict[str, Leak] = {}
         counted: set[tuple[str, str]] = set()
         for made in all_made:
             path = made.photo.path
-            if path not in judged:
-                judged[path] = guard.leak(made)
-                if judged[path] is not None:
-                    chosen.leaks.append(judged[path])  # type: ignore[arg-type]
+            leak = leaks.get(path) or guard.leak(made)
+            if leak is not None:
+                if path not in leaks:
+                    chosen.leaks.append(leak)
                     rejected["leak"] += 1
-            if judged[path] is not None:
+                leaks[path] = leak
                 continue
             if duplicates != "keep":
                 scope = seen.setdefault(number if duplicates == "source" else made.stage, SeenPhotos())
@@ -88,7 +117,7 @@ def choose(
                     rejected["duplicate"] += (path, made.stage) not in counted
                     counted.add((path, made.stage))
                     continue
-            chosen.made.setdefault(made.stage, []).append((number, made))
+            chosen.add(number, made)
     return chosen
 
 
@@ -101,12 +130,12 @@ def refuse_leaks(leaks: Sequence[Leak]) -> None:
                         "the source, or leave them out and count them with --drop-leaks")  # fmt: skip
 
 
-def shards_of(made: dict[str, list[tuple[int, Made]]], pictures: int, megabytes: int) -> Iterator[ShardPlan]:
+def shards_of(chosen: Chosen, pictures: int, megabytes: int) -> Iterator[ShardPlan]:
     """The stages' pictures in drawn order, cut into shards of at most ``pictures`` and about ``megabytes``."""
-    for stage in sorted(made):
+    for stage in chosen.stages:
         held: list[tuple[str, Made]] = []
         size = shard = 0
-        for number, (_, entry) in enumerate(sorted(made[stage], key=lambda item: (item[1].order, item[1].id))):
+        for number, entry in enumerate(chosen.of_stage(stage)):
             length = entry.photo.bytes + entry.length
             if held and (len(held) == pictures or size + length > megabytes * 1_000_000):
                 yield ShardPlan(f"{stage}-{shard:05d}.tar", stage, tuple(held))

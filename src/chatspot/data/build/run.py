@@ -1,8 +1,8 @@
 """A build from its configuration to shards and a manifest: read, make, plan, write. A killed one goes on.
 
 Below ``OUT/.work`` every finished job lies as a file, in a folder named after the configuration and the source files as
-they are; it is removed when the manifest is there. Jobs are done by an engine; only the plan needs all pictures at
-once, about 3 KB of each.
+they are; it is removed when the manifest is there. Jobs are done by an engine. The plan goes by tables on disk, so
+memory does not grow with the pictures.
 """
 
 from __future__ import annotations
@@ -181,11 +181,10 @@ class Steps:
         chosen = choose(((one.job.number, one.made) for one in listed), guard, config.duplicates)
         if not drop_leaks:
             refuse_leaks(chosen.leaks)
-        if not chosen.made:
+        if not chosen.stages:
             why = [dict(one.counts[1] + chosen.rejected[one.job.number]) for one in listed]
             raise DataError(f"nothing is left to train on; pictures left out, by source: {why}")
-        plans = list(shards_of(chosen.made, config.shard_pictures, config.shard_mb))
-        files = [self.planned(plan) for plan in plans]
+        files = [self.planned(plan) for plan in shards_of(chosen, config.shard_pictures, config.shard_mb)]
         self.do("writing shards", work.write_shard, files)
         shards = [json.loads(file.with_suffix(".json").read_text("utf-8")) for file in files]
         return manifest_facts(config, listed, chosen, guard, shards)
@@ -242,28 +241,17 @@ def manifest_facts(
     shards: list[dict[str, Any]],
 ) -> dict[str, Any]:
     """The manifest, as ``chatspot.data.shards.Manifest`` documents it: nothing in it depends on where or when."""
-    counts: Counter[tuple[str, str, str]] = Counter()
-    pictures: Counter[int] = Counter()
-    samples: Counter[int] = Counter()
-    licences: dict[int, Counter[str]] = {one.job.number: Counter() for one in listed}
-    for stage, entries in chosen.made.items():
-        for number, made in entries:
-            pictures[number] += 1
-            licences[number][made.licence] += 1
-            for task, count in made.tasks:
-                counts[made.source, stage, task] += count
-                samples[number] += count
     return {
         "schema": SCHEMA,
         "name": config.name,
         "seed": config.seed,
         "chatspot": version("chatspot"),
         "config_sha256": config.sha256,
-        "totals": {"pictures": pictures.total(), "samples": samples.total()},
+        "totals": {"pictures": chosen.pictures.total(), "samples": chosen.samples.total()},
         "shards": shards,
         "counts": [
             {"source": source, "stage": stage, "task": task, "samples": count}
-            for (source, stage, task), count in sorted(counts.items())
+            for (source, stage, task), count in sorted(chosen.tasks.items())
         ],
         "sources": [
             {
@@ -275,9 +263,9 @@ def manifest_facts(
                 "weight": one.job.weight,
                 "stages": list(one.job.stages),
                 "read": one.read.records,
-                "pictures": pictures[one.job.number],
-                "samples": samples[one.job.number],
-                "licences": dict(sorted(licences[one.job.number].items())),
+                "pictures": chosen.pictures[one.job.number],
+                "samples": chosen.samples[one.job.number],
+                "licences": dict(sorted(chosen.licences.get(one.job.number, Counter()).items())),
                 "faults": dict(sorted(faults.items())),
                 "rejected": dict(sorted((rejected + chosen.rejected[one.job.number]).items())),
             }
