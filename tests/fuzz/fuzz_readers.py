@@ -50,7 +50,7 @@ MEMORY_BYTES = 8 << 30  # address space: what asks for more fails here, and not 
 BATCH = 25  # inputs of one reader before the next one's turn
 KEPT_INPUTS = 10
 KEPT_INPUT_BYTES = 4_000
-KEPT_FILE_BYTES = 9_500  # a reader's file without findings; 29 of them are below 300 kB
+KEPT_FILE_BYTES = 6_500  # a reader's file without findings; 44 of them are below 300 kB
 SHRINKING_RUNS = 300
 HERE = Path(__file__).parent
 # What a kept traceback calls this machine's folders.

@@ -57,7 +57,10 @@ class Reader:
 
 def readers() -> dict[str, Reader]:
     """Every reader by name: all sources, the reader of answers and the two readers of stored values."""
-    found = [source_reader(SOURCES[name], split, files) for name, (split, files) in source_files().items()]
+    from sound_sets import set_files
+
+    sound = source_files() | set_files()
+    found = [source_reader(SOURCES[name], split, files) for name, (split, files) in sound.items()]
     answer, value = "answer.txt", "value.json"
     found += [
         Reader("read_answer", lambda folder: (folder / answer).write_text(ANSWER), lambda f: answer_of(f / answer)),
@@ -72,7 +75,7 @@ def readers() -> dict[str, Reader]:
 
 
 def source_files() -> dict[str, tuple[str, Callable[[Path], object]]]:
-    """For every source a split, and what writes its sound files into a folder."""
+    """For every source but those of ``sound_sets`` a split, and what writes its sound files into a folder."""
     import test_captions as captions
     import test_coco as coco
     import test_csv_table as csv_table
@@ -189,7 +192,7 @@ def source_files() -> dict[str, tuple[str, Callable[[Path], object]]]:
         "visual_genome": ("train", genome),
         "coco": ("train", lambda folder: coco_instances(folder, "train")),
         "coco_val": ("val", lambda folder: coco_instances(folder, "val")),
-        "vizwiz_grounding": ("val", lambda folder: vizwiz.vizwiz(folder, vizwiz.entry())),
+        "vizwiz_grounding": ("val", lambda folder: vizwiz.with_mask(vizwiz.vizwiz(folder, vizwiz.entry()))),
         "region_lines": ("all", lines),
         "coco_json": ("all", own_coco),
         "voc": ("all", one("a.xml", voc.document(voc.OBJECT * 2))),

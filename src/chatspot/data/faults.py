@@ -7,6 +7,7 @@ is reported here and left out, so one bad line of a million costs one sample and
 from __future__ import annotations
 
 import os
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,11 +16,11 @@ from typing import Literal, TypeAlias
 from PIL import Image
 
 from chatspot.errors import ImageError
-from chatspot.images.load import FORMATS
+from chatspot.images.load import FORMATS, check_size
 
 Kind: TypeAlias = Literal[
     "missing picture",  # the file is not there
-    "corrupt picture",  # it is there and cannot be opened
+    "corrupt picture",  # it is there and cannot be opened, or is larger than any that is opened
     "turned picture",  # annotated in the frame before EXIF rotation; its regions are turned with it
     "wrong size",  # the annotation's size is not the picture's; the picture is believed
     "outside region",  # clipped, or left out where less than half of it is inside
@@ -69,9 +70,12 @@ def picture_frame(path: Path, claimed: tuple[int, int] | None, where: str, fault
         faults.add("missing picture", where, f"{path} does not exist")
         return None
     try:
-        with Image.open(path, formats=FORMATS) as picture:
-            stored = picture.size
-            orientation = picture.getexif().get(0x0112, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # check_size says it, and for all of them
+            with Image.open(path, formats=FORMATS) as picture:
+                check_size(picture, path.name)  # what open_image will refuse, a training run must not meet later
+                stored = picture.size
+                orientation = picture.getexif().get(0x0112, 1)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, ImageError) as error:
         faults.add("corrupt picture", where, f"{path} cannot be opened ({error})")
         return None

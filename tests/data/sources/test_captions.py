@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_files import annotations, damaged, found, picture, read
 
-from chatspot.data.sources.captions import CC595K, readable
+from chatspot.data.sources.captions import CC595K, FLICKR8K, readable
 from chatspot.errors import DataError
 
 NAME = "GCC_train_002582585"
@@ -171,3 +171,50 @@ def test_damaged_entries_never_crash(tmp_path_factory: pytest.TempPathFactory, c
 @given(caption=st.text())
 def test_only_spaces_are_taken_from_a_caption(caption: str) -> None:
     assert sorted(readable(caption).replace(" ", "")) == sorted("".join(caption.split()))
+
+
+PHOTO = "1000268201_693b08cb0e.jpg"
+
+
+def flickr8k(folder: Path, text: str = f"image,caption\n{PHOTO},A girl , in pink .\n{PHOTO},A girl climbs .\n") -> Path:
+    """Flickr8k with one picture."""
+    picture(folder / "images" / PHOTO)
+    (folder / "captions.txt").write_text(text)
+    return folder
+
+
+def test_what_flickr8k_lacks_is_named(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"lacks captions\.txt, images/; get the set from"):
+        read(FLICKR8K, tmp_path)
+    (flickr8k(tmp_path) / "captions.txt").write_bytes(b"\xff")
+    with pytest.raises(DataError, match=r"captions\.txt: cannot be read"):
+        read(FLICKR8K, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("line", "kind"),
+    [
+        (PHOTO, "unusable entry"),
+        (f"../images/{PHOTO},A girl .", "unusable entry"),
+        (",A girl .", "unusable entry"),
+        (f"{PHOTO},A\x07girl", "unusable entry"),
+        (f"{PHOTO}, ", "no answer"),
+        (f'{PHOTO},"{"a" * 200_000}"', "unusable entry"),
+        ("gone.jpg,A girl .", "missing picture"),
+    ],
+)
+def test_lines_of_flickr8k_that_cannot_be_used(tmp_path: Path, line: str, kind: str) -> None:
+    records, faults = read(FLICKR8K, flickr8k(tmp_path, f"image,caption\n{line}\n"))
+    assert (records, found(faults)) == ([], {kind: 1})
+
+
+def test_trap_flickr8k_captions_are_tokenised_and_hold_commas(tmp_path: Path) -> None:
+    (record,), faults = read(FLICKR8K, flickr8k(tmp_path))
+    assert record.captions == ("A girl, in pink.", "A girl climbs.")
+    assert (record.image_ids, found(faults)) == (("flickr:1000268201_693b08cb0e",), {})
+
+
+def test_trap_flickr8k_captions_may_stand_in_quotes_and_the_head_may_be_missing(tmp_path: Path) -> None:
+    text = f'{PHOTO},"A ""big"" dog , asleep ."\r\n{PHOTO},"odd" , he said\n'
+    (record,), _ = read(FLICKR8K, flickr8k(tmp_path, text))
+    assert record.captions == ('A "big" dog, asleep.', "odd, he said")

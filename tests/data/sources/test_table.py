@@ -6,12 +6,18 @@ import re
 from pathlib import Path
 
 import pytest
-from small_files import picture
+from PIL import Image
+from small_files import found, picture
+from test_mask_pictures import png_header
 
-from chatspot.data.faults import Faults
+from chatspot.data.faults import Faults, picture_frame
 from chatspot.data.sources.picture_files import Pictures
+from chatspot.data.sources.source import Source
 from chatspot.data.sources.table import SOURCES
 from chatspot.errors import DataError
+from chatspot.images import MAX_PIXELS
+
+PAGE = Path(__file__).parents[3] / "docs" / "data-sources.md"
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -32,9 +38,63 @@ def test_every_reader_names_what_is_missing(name: str, tmp_path: Path) -> None:
             list(SOURCES[name].read(tmp_path, split, Faults()))
 
 
+def files_in_words(source: Source) -> str:
+    """The files of each split as the page lists them."""
+    splits: dict[tuple[str, ...], list[str]] = {}
+    for split, names in source.files.items():
+        splits.setdefault(names, []).append(split)
+    return "; ".join(
+        f"{', '.join(found)}: " + (", ".join(f"`{name}`" for name in names) or "see its module")
+        for names, found in splits.items()
+    )
+
+
+def test_the_page_lists_every_source() -> None:
+    rows = [line for line in PAGE.read_text("utf-8").splitlines() if re.match(r"\| `\w+`: ", line)]
+    homes = {
+        name: f"<{source.homepage}>" if "://" in source.homepage else "this page" for name, source in SOURCES.items()
+    }
+    assert rows == [
+        f"| `{name}`: {source.title} | {source.role} | {files_in_words(source)} | {source.licence} | {homes[name]} |"
+        for name, source in SOURCES.items()
+    ]
+
+
+def test_the_page_names_tests_that_exist() -> None:
+    for line in PAGE.read_text("utf-8").splitlines():
+        file = ""
+        for named, test in re.findall(r"`(\w+\.py)?::(\w+)`", line):
+            file = named or file
+            assert f"def {test}(" in (Path(__file__).parent / file).read_text("utf-8"), f"{file}::{test}"
+
+
+@pytest.mark.parametrize(
+    ("width", "height"), [(MAX_PIXELS // 8000 + 1, 8000), (MAX_PIXELS + 1, 1), (12_000, 9_000), (60_000, 60_000)]
+)
+def test_a_picture_that_is_too_large_to_be_opened_is_reported(tmp_path: Path, width: int, height: int) -> None:
+    """PIL warns from 89 million pixels on and refuses twice as many; ``open_image`` refuses earlier."""
+    (tmp_path / "a.png").write_bytes(png_header(width, height))
+    faults = Faults()
+    assert picture_frame(tmp_path / "a.png", (width, height), "x", faults) is None
+    assert found(faults) == {"corrupt picture": 1}
+    assert f"{width} x {height}" in faults.kept[0].what or "exceeds limit" in faults.kept[0].what
+
+
+def test_a_picture_of_the_largest_size_is_read(tmp_path: Path) -> None:
+    Image.new("1", (8000, MAX_PIXELS // 8000)).save(tmp_path / "a.png")
+    faults = Faults()
+    frame = picture_frame(tmp_path / "a.png", None, "x", faults)
+    assert frame is not None
+    assert frame.size == (8000, MAX_PIXELS // 8000)
+    assert not faults.counts
+
+
 def test_evaluation_sets_are_marked() -> None:
     marked = {name for name, source in SOURCES.items() if source.role == "evaluation"}
-    assert marked == {"coco_val", "coco_text_val", "vizwiz_grounding", "pointqa_test"}
+    assert marked == {
+        "coco_val", "coco_text_val", "vizwiz_grounding", "pointqa_test",
+        "refcoco", "ferret_bench", "gar_bench", "dlc_bench", "mdvp_bench", "pope",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_files import annotations, damaged, found, picture, read
+from test_mask_pictures import mask_file
 
 from chatspot.data.sources.vizwiz import VIZWIZ_GROUNDING
 from chatspot.errors import DataError
@@ -90,6 +92,52 @@ def test_trap_the_test_split_has_no_grounding(tmp_path: Path, grounding: Any) ->
     records, faults = read(VIZWIZ_GROUNDING, vizwiz(tmp_path, blind, split="test"), "test")
     assert (records, found(faults)) == ([], {"no answer": 1})
     assert faults.kept[0].where == f"test_grounding.json {NAME}"
+
+
+def with_mask(folder: Path, *, rows: slice = slice(10, 20), size: tuple[int, int] = (100, 50)) -> Path:
+    """The photo's mask: these rows of it."""
+    pixels = np.zeros((size[1], size[0]), dtype=np.uint8)
+    pixels[rows] = 255
+    mask_file(folder / "binary_masks_png" / "val" / NAME.replace(".jpg", ".png"), pixels)
+    return folder
+
+
+def test_trap_masks_lie_in_another_folder(tmp_path: Path) -> None:
+    (record,), faults = read(VIZWIZ_GROUNDING, with_mask(vizwiz(tmp_path, entry())), "val")
+    (region,) = record.regions
+    assert region.mask is not None
+    assert region.mask.to_bitmap().sum() == 1000
+    assert region.polygon is not None
+    assert region.box is not None
+    assert region.box.to_pixels((100, 50)) == (10, 5, 40, 45)  # the polygon's: the paper asks with it
+    assert found(faults) == {}
+
+
+@pytest.mark.parametrize("grounding", [None, []])
+def test_a_mask_serves_a_photo_without_an_outline(tmp_path: Path, grounding: Any) -> None:
+    photo = with_mask(vizwiz(tmp_path, entry(answer_grounding=grounding)))
+    (record,), faults = read(VIZWIZ_GROUNDING, photo, "val")
+    assert record.regions[0].box is not None
+    assert record.regions[0].box.to_pixels((100, 50)) == (0, 10, 100, 20)
+    assert found(faults) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [({"rows": slice(0, 0)}, "degenerate region"), ({"size": (50, 100)}, "wrong size")],
+)
+def test_a_mask_that_cannot_be_used_leaves_the_outline(tmp_path: Path, changes: dict[str, Any], kind: str) -> None:
+    (record,), faults = read(VIZWIZ_GROUNDING, with_mask(vizwiz(tmp_path, entry()), **changes), "val")
+    assert (record.regions[0].mask, found(faults)) == (None, {kind: 1})
+    assert record.regions[0].polygon is not None
+
+
+def test_trap_masks_turn_with_phone_photos(tmp_path: Path) -> None:
+    (record,), _ = read(VIZWIZ_GROUNDING, with_mask(vizwiz(tmp_path, entry(), orientation=6)), "val")
+    mask = record.regions[0].mask
+    assert mask is not None
+    assert mask.size_wh == (50, 100)
+    assert mask.bounding_box().to_pixels((50, 100)) == (30, 0, 40, 100)
 
 
 @pytest.mark.parametrize("keys", [("width",), ("height",), ("width", "height")])

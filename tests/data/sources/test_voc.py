@@ -51,6 +51,35 @@ def test_a_file_that_cannot_be_read_is_reported(folder: Path, text: str, says: s
     assert says in faults.kept[0].what
 
 
+BOMB = (
+    '<?xml version="1.0" encoding="{}"?><!DOCTYPE annotation [<!ENTITY a "xxxxxxxxxx"><!ENTITY b "&a;&a;&a;&a;">'
+    "<!ENTITY c '&b;&b;&b;&b;'>]><annotation><filename>&c;</filename></annotation>"
+)
+
+
+@pytest.mark.parametrize(
+    ("named", "encoding"),
+    [
+        ("utf-8", "utf-8"), ("utf-8", "utf-8-sig"), ("utf-16", "utf-16"), ("utf-16", "utf-16-le"),
+        ("latin-1", "latin-1"), ("utf-16", "utf-16-be"),
+    ],
+)  # fmt: skip
+def test_entities_are_refused_in_every_encoding(folder: Path, named: str, encoding: str) -> None:
+    (folder / "a.xml").write_bytes(BOMB.format(named).encode(encoding))
+    records, faults = read(VOC, folder, "all")
+    assert (records, found(faults)) == ([], {"unusable entry": 1})
+    assert "document type" in faults.kept[0].what
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_other_encodings_are_read_and_words_about_a_document_type_too(folder: Path, encoding: str) -> None:
+    told = document(OBJECT.replace("dog", "<![CDATA[<!DOCTYPE dog]]>"))
+    (folder / "a.xml").write_bytes(f'<?xml version="1.0" encoding="{encoding}"?>{told}'.encode(encoding))
+    (record,), faults = read(VOC, folder, "all")
+    assert [region.label for region in record.regions] == ["<!DOCTYPE dog"]
+    assert not faults.counts
+
+
 @pytest.mark.parametrize(
     ("objects", "kind"),
     [

@@ -19,7 +19,13 @@ GENERAL = "general"
 OTHERS = "region_lines"  # the family of a folder of region JSON lines, whose records bear the folder's name
 
 # sources that another's family serves: the same files in another split, or the same format
-SAME_FAMILY = {"coco_val": "coco", "coco_text_val": "coco_text", "pointqa_test": "pointqa_looktwice"}
+SAME_FAMILY = {
+    "coco_val": "coco",
+    "coco_text_val": "coco_text",
+    "pointqa_test": "pointqa_looktwice",
+    "refcoco": "visual_genome",
+    **dict.fromkeys(("ferret_bench", "gar_bench", "dlc_bench", "mdvp_bench", "pope"), "region_lines"),
+}
 
 # the places that a section's phrasings may hold, and among them those that they must
 PLACES: dict[str, tuple[frozenset[str], frozenset[str]]] = {

@@ -1,14 +1,17 @@
-"""CC595K: the 595,375 captioned pictures of CC3M that LLaVA chose for its first stage.
+"""Captioned pictures: CC595K, the 595,375 of CC3M that LLaVA chose for its first stage, and Flickr8k.
 
-``chat.json`` is a list in LLaVA's layout::
+CC595K's ``chat.json`` is a list in LLaVA's layout::
 
     {"id": "GCC_train_002582585", "image": "GCC_train_002582585.jpg",
      "conversations": [{"from": "human", "value": "<image>\\nWrite a terse but informative summary of the picture."},
                        {"from": "gpt", "value": "olive oil is a healthy ingredient used liberally ."}]}
+
+Flickr8k's ``captions.txt`` is a table, "image,caption" and then five lines for each picture.
 """
 
 from __future__ import annotations
 
+import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +21,8 @@ from chatspot.data.faults import Faults, picture_frame
 from chatspot.data.records import Record
 from chatspot.data.sources.entries import (
     as_object,
+    as_text,
+    check_name,
     list_field,
     name_field,
     picture_path,
@@ -27,6 +32,7 @@ from chatspot.data.sources.entries import (
     text_field,
 )
 from chatspot.data.sources.source import Source
+from chatspot.data.sources.text_lists import text_lines
 from chatspot.errors import DataError
 
 IMAGE_MARK = "<image>"  # stands before or after a question's text
@@ -79,4 +85,51 @@ CC595K = Source(
     files={"train": ("chat.json", "images/")},
     licence="CC3M: free for any purpose, please name Google; each picture keeps its owner's terms",
     homepage="https://huggingface.co/datasets/liuhaotian/LLaVA-CC3M-Pretrain-595K",
+)
+
+
+def read_flickr8k(folder: Path, split: str, faults: Faults) -> Iterator[Record]:
+    """One record for each picture of ``captions.txt`` with its captions, the tokeniser's spaces taken out. A caption
+    with commas may stand in quotes or without."""
+    FLICKR8K.check(folder, split)
+    file = folder / "captions.txt"
+    captions: dict[Path, tuple[str, list[str]]] = {}
+    for where, line in text_lines(file, "a picture and a caption a line"):
+        if where == f"{file.name}:1" and line.replace(" ", "") == "image,caption":
+            continue
+        with reported(where, faults):
+            name, comma, rest = line.partition(",")
+            if not comma:
+                raise DataError("expected a picture's name, a comma and a caption")
+            check_name(name)
+            path = picture_path(folder / "images", name)
+            caption = readable(as_text(unquoted(rest), "caption"))
+            if caption:
+                captions.setdefault(path, (where, []))[1].append(caption)
+            else:
+                faults.add("no answer", where, "the caption is empty")
+    for path, (where, texts) in captions.items():
+        frame = picture_frame(path, None, where, faults)
+        if frame is not None:
+            yield Record(path, frame.size, (), tuple(texts), FLICKR8K.name, image_ids=(f"flickr:{path.stem}",),
+                         licence=FLICKR8K.licence)  # fmt: skip
+
+
+def unquoted(text: str) -> str:
+    """A table's last field; what follows further commas belongs to it."""
+    if not text.startswith('"'):
+        return text
+    try:
+        return ",".join(next(csv.reader([text])))
+    except csv.Error as error:
+        raise DataError(f"the caption's quotes cannot be read ({error})") from error
+
+
+FLICKR8K = Source(
+    name="flickr8k",
+    title="Flickr8k, five captions a picture",
+    read=read_flickr8k,
+    files={"train": ("captions.txt", "images/")},
+    licence="for research and teaching only; each picture under its own Flickr licence",
+    homepage="https://hockenmaier.cs.illinois.edu/8k-pictures.html",
 )

@@ -47,6 +47,20 @@ def read_json(file: Path, kind: type[T], expected: str) -> T:
     return content
 
 
+def json_lines(file: Path, faults: Faults) -> Iterator[tuple[str, Any]]:
+    """The values of a file of JSON lines, each with its place; a line that is no JSON is reported and left out."""
+    with file.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                where = f"{file.name}:{number}"
+                try:
+                    value = json.loads(line.decode("utf-8-sig"))
+                except (ValueError, RecursionError) as error:  # not UTF-8, or a number of 5,000 digits
+                    faults.add("unusable entry", where, f"not JSON ({error})")
+                    continue
+                yield where, value
+
+
 @contextmanager
 def reported(where: str, faults: Faults) -> Iterator[None]:
     """Report what makes an entry unusable, and go on after it."""

@@ -190,7 +190,7 @@ ST_VQA = Source(
     title="Scene Text VQA, task 3",
     read=read_st_vqa,
     files={"train": ("train_task_3.json",)},  # and train/ or train_imgs/, which read_st_vqa looks for
-    licence="terms of the Robust Reading Competition; each picture keeps its own set's terms",
+    licence="no licence found; terms of the Robust Reading Competition; each picture keeps its own set's terms",
     homepage="https://rrc.cvc.uab.es/?ch=11",
 )
 DOC_VQA = Source(
@@ -198,7 +198,7 @@ DOC_VQA = Source(
     title="DocVQA, task 1",
     read=read_doc_vqa,
     files={split: (f"{split}/{split}_v1.0.json", f"{split}/documents/") for split in ("train", "val")},
-    licence="terms of the Robust Reading Competition; pages of the UCSF Industry Documents Library",
+    licence="no licence found; terms of the Robust Reading Competition; pages of the UCSF Industry Documents Library",
     homepage="https://rrc.cvc.uab.es/?ch=17",
 )
 TEXT_VQA = Source(

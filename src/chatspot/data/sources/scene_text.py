@@ -228,6 +228,6 @@ ART = Source(
     title="ICDAR 2019 ArT, task 3",
     read=read_art,
     files={"train": ("train_labels.json", "train_images/")},
-    licence="terms of the Robust Reading Competition",
+    licence="no licence found; terms of the Robust Reading Competition",
     homepage="https://rrc.cvc.uab.es/?ch=14",
 )

@@ -22,7 +22,8 @@ from chatspot.data.sources.entries import (
     reported,
     text_field,
 )
-from chatspot.data.sources.geometry import annotated_polygon
+from chatspot.data.sources.geometry import annotated_polygon, region_record
+from chatspot.data.sources.mask_pictures import bitmap_mask, mask_pixels
 from chatspot.data.sources.source import Source
 
 
@@ -30,20 +31,22 @@ def read_vizwiz(folder: Path, split: str, faults: Faults) -> Iterator[Record]:
     """One record with one region and one question for each photo of ``<split>_grounding.json`` that is grounded.
 
     The region's polygon is the annotated outline and its box the outline's bounding box, the form that the paper asks
-    with (section 4). Photos without grounding (the whole test split has none) are "no answer". Width and height may be
-    missing; photos that were annotated before EXIF's turning are turned.
+    with (section 4). Its mask is ``binary_masks_png/<split>/<photo>.png`` where that is there; it also serves a photo
+    without a usable outline. Photos without grounding (the whole test split has none) are "no answer". Width and height
+    may be missing; photos that were annotated before EXIF's turning are turned.
     """
     VIZWIZ_GROUNDING.check(folder, split)
     file = folder / f"{split}_grounding.json"
     for name, entry in read_json(file, dict, "an object keyed by file name, as VizWiz ships it").items():
         where = place(file, name)
         with reported(where, faults):
-            if not as_object(entry).get("answer_grounding"):
-                faults.add("no answer", where, "no answer_grounding: the answer has no place")
-                continue
             path = picture_path(folder / split, name)
+            mask_file = folder / "binary_masks_png" / split / f"{path.stem}.png"
+            if not as_object(entry).get("answer_grounding") and not mask_file.is_file():
+                faults.add("no answer", where, "no answer_grounding and no mask: the answer has no place")
+                continue
             frame = picture_frame(path, claimed_size(entry, "width", "height"), where, faults)
-            region = grounded_region(entry, frame, where, faults) if frame else None
+            region = grounded_region(entry, mask_file, frame, where, faults) if frame else None
             if frame is None or region is None:
                 continue
             question = question_of(text_field(entry, "question"), vizwiz_answers(entry), where, faults, regions=(0,))
@@ -52,16 +55,19 @@ def read_vizwiz(folder: Path, split: str, faults: Faults) -> Iterator[Record]:
                              image_ids=(f"vizwiz:{path.stem}",), licence=VIZWIZ_GROUNDING.licence)  # fmt: skip
 
 
-def grounded_region(entry: dict[str, Any], frame: Frame, where: str, faults: Faults) -> RegionRecord | None:
-    """The place of the answer: one polygon of ``{"x": ..., "y": ...}`` in pixels."""
-    points = [as_object(point) for point in list_field(entry, "answer_grounding")]
-    corners = [(needed(point, "x"), needed(point, "y")) for point in points]
-    polygon = annotated_polygon(corners, frame, where, faults)
-    if polygon is None:
-        return None
-    box = polygon.bounding_box()
-    width_px, height_px = box.to_pixels_xywh(frame.size)[2:]
-    return RegionRecord(box, polygon, None, None, None, True, width_px * height_px)
+def grounded_region(
+    entry: dict[str, Any], mask_file: Path, frame: Frame, where: str, faults: Faults
+) -> RegionRecord | None:
+    """The place of the answer: one polygon of ``{"x": ..., "y": ...}`` in pixels, and a mask where there is one."""
+    polygon = mask = None
+    if entry.get("answer_grounding"):
+        points = [as_object(point) for point in list_field(entry, "answer_grounding")]
+        corners = [(needed(point, "x"), needed(point, "y")) for point in points]
+        polygon = annotated_polygon(corners, frame, where, faults)
+    if mask_file.is_file():
+        pixels = mask_pixels(mask_file, "shape", frame, where, faults)
+        mask = None if pixels is None else bitmap_mask(pixels, where, faults)
+    return region_record(frame, polygon=polygon, mask=mask)
 
 
 def vizwiz_answers(entry: dict[str, Any]) -> tuple[str, ...]:
