@@ -270,7 +270,8 @@ def foreign_value(content: Any, value: Any, raw: list[str], rng: random.Random) 
     if kind < 0.6:
         return rng.choice([*NAMES, *TEXTS, *CONTROL, *NUMBERS])
     if kind < 0.75 and isinstance(value, (int, float)):
-        return rng.choice([value + 1, value - 1, -value, value * 1000, value / 3, str(value), [value], bool(value)])
+        part = value / 3 if isinstance(value, float) else value // 3  # a whole number may be too large for a float
+        return rng.choice([value + 1, value - 1, -value, value * 1000, part, str(value), [value], bool(value)])
     if kind < 0.75 and isinstance(value, str):
         cut = rng.randint(0, len(value))
         return rng.choice([value[:cut], value[:cut] + rng.choice(TEXTS) + value[cut:], f" {value}\n", value * 40])
