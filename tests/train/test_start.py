@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 
+from chatspot.errors import TrainingError
+from chatspot.messages import Conversation, Message, TextPart, ask
+from chatspot.model.checkpoint import load_checkpoint
 from chatspot.prompts.encode import IGNORED
-from chatspot.train.start import Supports, aligned, class_rows, classified, least_squares
+from chatspot.regions import Box
+from chatspot.train.encoding import Branch
+from chatspot.train.examples import Dialogue, Picture
+from chatspot.train.features import FeatureCache, View
+from chatspot.train.start import (
+    Supports,
+    aligned,
+    class_rows,
+    classified,
+    find_supports,
+    least_squares,
+    start_projector,
+)
 
 TOKENS, WIDTH, HIDDEN = 16, 200, 8
 
@@ -80,3 +97,45 @@ def test_a_single_name_leaves_the_regression_alone() -> None:
     weight, bias = classified(found, embedded, lookup, *start)
     assert torch.equal(weight, start[0])
     assert torch.equal(bias, start[1])
+
+
+BOX = Box.from_normalized(0.1, 0.1, 0.5, 0.5)
+WHOLE, FOCAL = View(Picture("p", b"")), View(Picture("p", b""), BOX)
+
+
+def answered(*answers: str) -> list[Message]:
+    """A question about BOX for each answer, the picture in the first."""
+    return [
+        message
+        for number, answer in enumerate(answers)
+        for message in (ask("What is this?", BOX, images=number == 0), Message("assistant", (TextPart(answer),)))
+    ]
+
+
+TEXT_ONLY = [Message("user", (TextPart("What barks?"),)), Message("assistant", (TextPart("a dog"),))]
+
+
+def said(talk: list[Message], *views: View) -> Branch:
+    """A dialogue with its views; what it encodes to plays no part in the start."""
+    return Branch(Dialogue("d", "", Conversation(tuple(talk))), [], [], views)
+
+
+@pytest.mark.parametrize(
+    ("dialogue", "names", "wholes"),
+    [
+        (said(TEXT_ONLY), [], []),
+        (said(answered("a dog"), WHOLE), [], [(WHOLE, [1])]),
+        (said(answered("a dog", "a cat"), WHOLE, FOCAL), [(FOCAL, 1), (FOCAL, 2)], [(WHOLE, [1, 2])]),
+        (said(answered("yes", "It is a dog.", "one two three four five"), WHOLE, FOCAL), [], []),  # no names
+        (said([*answered("a dog"), ask("And?", images=0)], WHOLE, FOCAL), [(FOCAL, 1)], [(WHOLE, [1])]),  # unanswered
+    ],
+)
+def test_what_views_support(dialogue: Branch, names: list, wholes: list, tmp_path: Path) -> None:
+    found = find_supports([dialogue], FeatureCache(tmp_path, (16, 4), "tower", "sheet"), None)
+    assert (found.names, found.wholes, found.lines) == (names, wholes, [])
+
+
+def test_texts_alone_start_no_projector(tiny_nano: Path, tmp_path: Path) -> None:
+    tiny = load_checkpoint(tiny_nano)
+    with pytest.raises(TrainingError, match="none of 1 dialogues shows a picture"):
+        start_projector(tiny.model, tiny.processor, [said(TEXT_ONLY)], FeatureCache(tmp_path, (16, 4), "t", "s"))

@@ -24,7 +24,7 @@ ResultFolder = Annotated[Path, typer.Option(help="Folder of result files.")]
 
 @eval_app.command()
 def predict(
-    task: Annotated[str, typer.Option(help="coco, words or plates.")],
+    task: Annotated[str, typer.Option(help="coco, words, plates, or names (your own labels).")],
     data: Annotated[Path, typer.Option(help="Folder of region JSON lines, such as heldout/coco.")],
     out: Annotated[Path, typer.Option(help="Predictions (JSON lines); an interrupted run goes on.")],
     form: Annotated[str, typer.Option(help="How regions are pointed at: box or point.")] = "box",

@@ -106,8 +106,9 @@ def plate_truth(region: RegionRecord) -> str | None:
 
 
 def name_truth(region: RegionRecord) -> str | None:
-    """The label of a region that can be asked about."""
-    return region.label if region.askable and region.label and read_name(region.label) else None
+    """The label of a region that can be asked about, and on which no text is annotated."""
+    asked = region.askable and region.label and not region.text and read_name(region.label)
+    return region.label if asked else None
 
 
 # The questions are the first of each of training's families, in the paper's words (its section 4). Answers are short;

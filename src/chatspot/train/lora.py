@@ -1,4 +1,5 @@
-"""A low-rank update of the language model (LoRA, arXiv 2106.09685), by PEFT."""
+"""A low-rank update of the language model (LoRA, arXiv 2106.09685), by PEFT; over 4-bit weights where asked (QLoRA,
+arXiv 2305.14314), by bitsandbytes."""
 
 from __future__ import annotations
 
@@ -8,38 +9,72 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, inject_adapter_in_model
-from peft.tuners.lora import Linear as LoraLinear
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
+
+from chatspot.errors import RecipeError, TrainingError
 
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 ADAPTER = "default"  # PEFT's name for an adapter without one
+FORMAT_4_BIT = "nf4"  # source: QLoRA, section 3
 
 
 def add_lora(language_model: nn.Module, rank: int, alpha: int) -> None:
     """Put low-rank layers beside every linear layer of the decoder, in its precision; they start as no change."""
+    dtype = next(p.dtype for p in language_model.parameters() if p.is_floating_point())
     with warnings.catch_warnings():  # PEFT 0.21 asks transformers 5.23 by a name that 6 will drop
         warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*", category=FutureWarning)
         inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=TARGETS), language_model)
-    dtype = next(language_model.parameters()).dtype
     for name, parameter in language_model.named_parameters():
         if "lora_" in name:
             parameter.data = parameter.data.to(dtype)
 
 
-def lora_parameters(language_model: nn.Module) -> list[nn.Parameter]:
-    """The low-rank matrices."""
-    return [parameter for name, parameter in language_model.named_parameters() if "lora_" in name]
+def quantise(language_model: nn.Module) -> None:
+    """Replace the decoder's linear layers by ones that hold 4 bits a weight (nf4, with double quantisation) and compute
+    in the precision that the layers had. The weights are quantised when the model moves to its device.
+
+    Raises ``RecipeError`` when bitsandbytes is not installed.
+    """
+    try:
+        from bitsandbytes.nn import Linear4bit, Params4bit
+    except ImportError as error:
+        raise RecipeError("low_rank.quantised needs bitsandbytes, which is not installed; install it with "
+                          "'pip install bitsandbytes>=0.46', or set low_rank.quantised=false") from error  # fmt: skip
+    layers = [
+        (name, layer)
+        for name, layer in language_model.named_modules()
+        if isinstance(layer, nn.Linear) and name.rpartition(".")[2] in TARGETS
+    ]
+    for name, layer in layers:
+        outputs, inputs = layer.weight.shape
+        packed: Any = Linear4bit(
+            inputs,
+            outputs,
+            bias=layer.bias is not None,
+            compute_dtype=layer.weight.dtype,
+            compress_statistics=True,
+            quant_type=FORMAT_4_BIT,
+            device="meta",
+        )
+        packed.weight = Params4bit(
+            layer.weight.data, requires_grad=False, compress_statistics=True, quant_type=FORMAT_4_BIT, module=packed
+        )
+        packed.bias = layer.bias
+        packed.support_avx512bf16_for_cpu = False  # it would repack the weights for inference, past reading them back
+        replace_layer(language_model, name, packed)
 
 
 def merge_and_save_lora(language_model: nn.Module, file: Path, scale: float) -> None:
     """Write the update to ``file`` (names ``<layer>.lora_A.weight``, float16, scale in the metadata) and merge it.
 
-    The layers become plain ones again. What is merged is what the file says, float16 included, so that the file and
-    the merged weights agree.
+    The layers become plain ones again; weights of 4 bits become those of the update's precision that they stand for.
+    What is merged is what the file says, float16 included, so that the file and the merged weights agree. Raises
+    ``TrainingError`` when the file cannot be written.
     """
     layers: dict[str, Any] = {
-        name: layer for name, layer in language_model.named_modules() if isinstance(layer, LoraLinear)
+        name: layer for name, layer in language_model.named_modules() if isinstance(layer, LoraLayer)
     }
     tensors = {}
     for name, layer in layers.items():
@@ -47,12 +82,35 @@ def merge_and_save_lora(language_model: nn.Module, file: Path, scale: float) -> 
         tensors[f"{name}.lora_A.weight"] = down.detach().half().contiguous()
         tensors[f"{name}.lora_B.weight"] = up.detach().half().contiguous()
     temporary = file.with_suffix(".part")
-    save_file(tensors, temporary, metadata={"format": "pt", "scale": repr(scale)})
+    try:
+        save_file(tensors, temporary, metadata={"format": "pt", "scale": repr(scale)})
+    except Exception as error:  # safetensors raises its own untyped error for a full disk
+        temporary.unlink(missing_ok=True)
+        raise TrainingError(f"{file} could not be saved ({error}); free some disk space and start the command again: "
+                            "the last state is whole") from error  # fmt: skip
     temporary.replace(file)
     with torch.no_grad():
         for name, layer in layers.items():
-            plain = layer.get_base_layer()
+            plain = plain_layer(layer.get_base_layer(), layer.lora_A[ADAPTER].weight.dtype)
             update = tensors[f"{name}.lora_B.weight"].float() @ tensors[f"{name}.lora_A.weight"].float()
             plain.weight.copy_(plain.weight.float() + scale * update)
-            parent, _, child = name.rpartition(".")
-            setattr(language_model.get_submodule(parent), child, plain)
+            replace_layer(language_model, name, plain)
+
+
+def plain_layer(layer: nn.Linear, dtype: torch.dtype) -> nn.Linear:
+    """The layer itself; of 4-bit weights, a layer of what they stand for, in ``dtype``."""
+    state = getattr(layer.weight, "quant_state", None)
+    if state is None:
+        return layer
+    from bitsandbytes.functional import dequantize_4bit
+
+    weight: Tensor = dequantize_4bit(layer.weight.data, state).to(dtype)
+    plain = nn.Linear(weight.shape[1], weight.shape[0], bias=layer.bias is not None, device="meta")
+    plain.weight, plain.bias = nn.Parameter(weight, requires_grad=False), layer.bias
+    return plain
+
+
+def replace_layer(model: nn.Module, name: str, layer: nn.Module) -> None:
+    """Put ``layer`` at ``name``."""
+    parent, _, child = name.rpartition(".")
+    setattr(model.get_submodule(parent), child, layer)

@@ -1,71 +1,104 @@
-"""AdamW over float32 copies of what trains, whatever precision the model computes in."""
+"""AdamW over float32 masters of what trains, whatever precision the model computes in, sharded where the model is."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
+
+MOMENTS = ("exp_avg", "exp_avg_sq")  # torch's names
 
 
 class MasterAdamW:
     """AdamW whose state and master weights are float32, while the model may hold bfloat16.
 
-    A bfloat16 weight cannot take a step of a thousandth of itself; its float32 master can. ``groups`` pairs parameters
-    with their learning rate. No weight decay (LLaVA's choice; the paper is silent).
+    A bfloat16 weight cannot take a step of a thousandth of itself; its float32 master can. A float32 weight is its own
+    master. Gradients of several passes add up in float32 (``accumulate``) before a ``step``.
+
+    ``parameters``: the model's, by name; ``rates``: the learning rate of each that trains. No weight decay (LLaVA's
+    choice; the paper is silent).
     """
 
-    def __init__(self, groups: Sequence[tuple[Sequence[nn.Parameter], float]]):
-        self.parameters = [p for parameters, _ in groups for p in parameters]
-        self.masters = [p.detach().clone().float() for p in self.parameters]
-        self.rates = [rate for parameters, rate in groups for _ in parameters]
-        at, param_groups = 0, []
-        for parameters, rate in groups:
-            masters = self.masters[at : at + len(parameters)]
-            at += len(parameters)
-            if masters:
-                param_groups.append({"params": masters, "lr": rate, "full_rate": rate})
-        self.adamw = torch.optim.AdamW(param_groups, betas=(0.9, 0.999), weight_decay=0.0, foreach=True)
+    def __init__(self, parameters: Mapping[str, nn.Parameter], rates: Mapping[str, float]):
+        self.parameters = {name: parameters[name] for name in rates}
+        self.masters: dict[str, Tensor] = {name: p.detach().float() for name, p in self.parameters.items()}
+        groups: dict[float, list[Tensor]] = {}
+        for name, rate in rates.items():
+            groups.setdefault(rate, []).append(self.masters[name])
+        self.adamw = torch.optim.AdamW(
+            [{"params": masters, "lr": rate, "full_rate": rate} for rate, masters in groups.items()],
+            betas=(0.9, 0.999),
+            weight_decay=0.0,
+            foreach=True,
+        )
+        for master in self.masters.values():  # from the start, so that a state has the same tensors at every step
+            moments = {moment: torch.zeros_like(master) for moment in MOMENTS}
+            self.adamw.state[master] = {"step": torch.zeros(()), **moments}
+
+    def accumulate(self) -> None:
+        """Add the parameters' gradients to what the masters have gathered for this step, and free them."""
+        for name, parameter in self.parameters.items():
+            if parameter.grad is not None:
+                gradient, master = parameter.grad.float(), self.masters[name]
+                master.grad = gradient if master.grad is None else master.grad.add_(gradient)
+                parameter.grad = None
 
     def step(self, rate_share: float, clip_norm: float) -> float:
-        """One update at ``rate_share`` of the learning rates; returns the gradient's norm before clipping."""
-        for master, parameter in zip(self.masters, self.parameters, strict=True):
-            master.grad = None if parameter.grad is None else parameter.grad.float()
-            parameter.grad = None
-        norm = float(torch.nn.utils.clip_grad_norm_(self.masters, clip_norm))
+        """One update with the gathered gradients at ``rate_share`` of the learning rates; returns the gradient's norm
+        before clipping. Where that is not finite, nothing changes."""
+        self.accumulate()
+        gradients = [master.grad for master in self.masters.values() if master.grad is not None]
+        norm = whole_norm(gradients)
         if math.isfinite(norm):
+            if norm > clip_norm:
+                torch._foreach_mul_(gradients, clip_norm / norm)
             for group in self.adamw.param_groups:
                 group["lr"] = group["full_rate"] * rate_share
             self.adamw.step()
             self.write_back()
+        self.forget()
         return norm
+
+    def forget(self) -> None:
+        """Drop the gradients gathered so far."""
+        self.adamw.zero_grad(set_to_none=True)
 
     @torch.no_grad()
     def write_back(self) -> None:
-        """Copy the masters into the model."""
-        for master, parameter in zip(self.masters, self.parameters, strict=True):
-            parameter.copy_(master)
+        """Copy the masters into the model. A float32 weight is its own master, unless it is sharded: fully_shard moves
+        shards of uneven sizes to other memory when it first runs."""
+        for name, parameter in self.parameters.items():
+            if parameter.dtype != torch.float32 or isinstance(parameter, DTensor):
+                parameter.copy_(self.masters[name])
 
-    def state_dict(self) -> dict[str, Any]:
-        """Masters and moments, for a resumed run."""
-        return {"masters": self.masters, "adamw": self.adamw.state_dict()}
+    def state_dict(self) -> dict[str, Tensor]:
+        """Masters, moments and the count of steps by name, for a resumed run: the tensors themselves, no copies."""
+        state: dict[str, Tensor] = {}
+        for name, master in self.masters.items():
+            kept = self.adamw.state[master]
+            state |= {f"{name}/master": master} | {f"{name}/{key}": kept[key] for key in (*MOMENTS, "step")}
+        return state
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Put back what ``state_dict`` gave, in the model too. Learning rates stay this recipe's own."""
-        rates = [group["full_rate"] for group in self.adamw.param_groups]
-        for master, kept in zip(self.masters, state["masters"], strict=True):
-            master.data.copy_(kept)
-        self.adamw.load_state_dict(state["adamw"])
-        for group, rate in zip(self.adamw.param_groups, rates, strict=True):
-            group["full_rate"] = rate
+    def loaded(self) -> None:
+        """To be called when the tensors of ``state_dict`` were overwritten: the model follows. Learning rates stay
+        this recipe's own."""
         self.write_back()
 
 
-def rate_share(step: int, steps: int, warmup_share: float) -> float:
-    """The share of the full learning rate at ``step`` (from 0): a linear warm-up, then half a cosine down to 0."""
-    warmup = max(1, round(steps * warmup_share))
-    if step < warmup:
-        return (step + 1) / warmup
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+def whole_norm(gradients: list[Any]) -> float:
+    """The Euclidean norm of all gradients together, over all processes."""
+    norm = torch.nn.utils.get_total_norm(gradients, foreach=True)
+    return float(norm.full_tensor() if isinstance(norm, DTensor) else norm)
+
+
+def rate_share(progress: float, warmup_share: float) -> float:
+    """The share of the full learning rate when ``progress`` (0 to 1) of the training is done: a linear warm-up over
+    ``warmup_share`` of it, then half a cosine down to 0."""
+    progress = min(max(progress, 0.0), 1.0)
+    if progress < warmup_share:
+        return progress / warmup_share
+    return 0.5 * (1 + math.cos(math.pi * (progress - warmup_share) / max(1 - warmup_share, 1e-9)))

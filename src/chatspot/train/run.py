@@ -1,37 +1,54 @@
-"""One stage of training, from recipe to checkpoint."""
+"""One stage of training, from recipe to checkpoint.
+
+A run folder holds::
+
+    recipe.json          the recipe as it was resolved
+    parts.txt            what trains and what is frozen
+    first_sample.html    the first row of the run: what is learnt of it, its pictures, who looks at whom
+    metrics.jsonl        a line a step (``loop``); curve.png and curve.html draw them
+    skipped.jsonl        samples that could not be used, and why
+    abilities.json       what the model could do without pictures before and after (``retention``)
+    state/               what the run needs to go on (``state``)
+    checkpoint/          the result, a stock checkpoint folder
+"""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import nn
 
 from chatspot.errors import RecipeError
-from chatspot.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from chatspot.model.freezing import freeze_for, freezing_table, part_rows
+from chatspot.model.checkpoint import Checkpoint, load_checkpoint
+from chatspot.model.freezing import freezing_table, part_rows
 from chatspot.model.nano import nano_checkpoint
-from chatspot.model.vision import raw_features, tower_identity
 from chatspot.train.curve import draw_curve
-from chatspot.train.dataset import TrainingSample, batches, batches_per_epoch, load_samples, prepare
-from chatspot.train.features import FeatureCache, View
-from chatspot.train.loop import STATE, Finished, load_state, run_steps
-from chatspot.train.lora import add_lora, lora_parameters, merge_and_save_lora
+from chatspot.train.encoding import Branch, Encoder
+from chatspot.train.examples import Examples, open_examples
+from chatspot.train.first_sample import decoded, first_sample_text
+from chatspot.train.first_sample_page import write_first_sample
+from chatspot.train.loop import Finished, loads, run_steps
+from chatspot.train.memory import Kind
 from chatspot.train.optimizer import MasterAdamW
+from chatspot.train.packing import Position, Step, steps, usable
+from chatspot.train.parallel import Trainee, World, consolidated, open_world, spread
+from chatspot.train.plan import available_bytes, config_of, plan, refuse
+from chatspot.train.progress import StepProgress
 from chatspot.train.recipe import Recipe
+from chatspot.train.retention import Abilities, abilities_table, keep_abilities, kept_abilities, measure
+from chatspot.train.skipped import Skipped
 from chatspot.train.start import start_projector
-from chatspot.train.step import Batch, batch_loss, collate
-
-PREFETCHED = 4  # batches that are read ahead
+from chatspot.train.state import Reached, go_on_after, load_state
+from chatspot.train.trackers import Trackers
+from chatspot.train.trainable import choose_trainable, save_trained
+from chatspot.train.vision import KeptFeatures, Pixels
 
 
 @dataclass(frozen=True)
@@ -45,168 +62,205 @@ class Places:
     start: Path | None = None
     after: Path | None = None
 
+    def start_folder(self) -> Path:
+        """The checkpoint that training starts from."""
+        return self.start or nano_checkpoint(trained=False)
 
-def train(recipe: Recipe, places: Places, console: Console | None = None) -> Finished:
+
+def train(
+    recipe: Recipe, places: Places, console: Console | None = None, trackers: Sequence[str] | None = None
+) -> Finished:
     """Train one stage and save its checkpoint below ``places.run``; called again, it goes on where it stopped.
 
-    Raises ``RecipeError`` when the run folder belongs to another recipe, ``TrainingError`` when training must stop.
+    Under torchrun every process calls it. ``trackers``: names of those to write to, None for all that are installed.
+
+    Raises ``RecipeError`` when the run folder belongs to another recipe or the model cannot fit into memory,
+    ``TrainingError`` when training must stop.
     """
-    console = console or Console()
-    claim_run(recipe, places)
-    checkpoint = load_checkpoint(places.start or nano_checkpoint(trained=False))
-    samples = prepare(load_samples(recipe, places.data), checkpoint.processor, checkpoint.settings, recipe,
-                      checkpoint.tokens_per_image)  # fmt: skip
-    cache = kept_features(checkpoint, samples, places.features, console)
-    torch.manual_seed(recipe.seed)
-    model = checkpoint.model
-    parameters = choose_trainable(checkpoint, recipe)
-    (places.run / "parts.txt").write_text(freezing_table(part_rows(model)) + "\n", "utf-8")
-    console.print(freezing_table(part_rows(model)))
-    if recipe.projector_start == "answers":  # on resuming too: the standardisation it measures is not in the state
-        start_projector(model, checkpoint.processor, samples, cache)
-    optimizer = MasterAdamW(parameters)
-    steps = max(1, round(recipe.epochs * batches_per_epoch(samples, recipe.batch_tokens, recipe.seed)))
-    start = load_state(places.run, optimizer)
-    if places.after and start == 0:
-        go_on_after(places.after, optimizer)
-    console.print(
-        f"{recipe.stage}: {len(samples):,} dialogues, {steps:,} steps" + (f", from step {start}" * bool(start))
-    )
-    stream = batch_stream(samples, recipe, cache, checkpoint, start)
-    with StepProgress(console, steps, start) as report:
-        finished = run_steps(
-            places.run, recipe, steps, stream, lambda batch: batch_loss(model, batch), optimizer, report, start
-        )
-    draw_curve(places.run)
-    if finished.complete:
-        save_result(checkpoint, recipe, places.run)
-        console.print(f"saved {places.run / 'checkpoint'}")
-    else:
-        console.print(f"stopped after step {finished.step}; the same command goes on from there")
+    with open_world() as world:
+        console = (console or Console()) if world.first else Console(quiet=True)
+        claim_run(recipe, places, world)
+        refuse_the_impossible(recipe, places, world)
+        examples = open_examples(recipe, places.data)
+        trainee = spread(world, lambda: prepared(recipe, places, examples, world, console), recipe.attention,
+                         recipe.recompute)  # fmt: skip
+        optimizer = MasterAdamW(trainee.parameters, trainee.rates)
+        reached = begun(places, optimizer, world, console)
+        stream = StepStream(recipe, places, examples, trainee.checkpoint, world)
+        show_first_sample(stream, places, trainee.checkpoint, world, console)
+        finished = run_all(recipe, places, world, trainee, optimizer, stream, reached, console, trackers)
+        conclude(finished, recipe, places, trainee, world, console)
     return finished
 
 
-def go_on_after(run: Path, optimizer: MasterAdamW) -> None:
-    """Put the weights and moments of another run into ``optimizer``; ``RecipeError`` where they do not fit."""
-    if not (run / STATE).is_file():
-        raise RecipeError(f"{run} holds no {STATE}: a run can only go on after one that has begun")
-    try:
-        optimizer.load_state_dict(torch.load(run / STATE, weights_only=True)["optimizer"])
-    except (KeyError, RuntimeError, ValueError, IndexError) as error:
-        raise RecipeError(f"{run / STATE} does not fit this recipe ({error}); stage, low rank and start must be the "
-                          "same") from error  # fmt: skip
-
-
-def claim_run(recipe: Recipe, places: Places) -> None:
+def claim_run(recipe: Recipe, places: Places, world: World) -> None:
     """Make the run folder, or check that it is this recipe's own."""
-    places.run.mkdir(parents=True, exist_ok=True)
-    resolved = recipe.model_dump_json(indent=2)
-    file = places.run / "recipe.json"
-    if file.is_file() and file.read_text("utf-8") != resolved:
-        raise RecipeError(f"{places.run} holds a run of another recipe (see {file}); choose another --out")
-    temporary = file.with_suffix(".part")
-    temporary.write_text(resolved, "utf-8")
+    problem = None
+    resolved, file = recipe.model_dump_json(indent=2), places.run / "recipe.json"
+    if world.first:
+        try:
+            places.run.mkdir(parents=True, exist_ok=True)
+            if file.is_file() and file.read_text("utf-8") != resolved:
+                problem = RecipeError(f"{places.run} holds a run of another recipe (see {file}); choose another --out")
+            else:
+                write_aside(file, resolved)
+        except OSError as error:
+            problem = RecipeError(f"the run folder {places.run} cannot be written ({error}); choose another --out")
+    world.agree(problem)
+
+
+def refuse_the_impossible(recipe: Recipe, places: Places, world: World) -> None:
+    """Raise ``RecipeError`` with the nearest possible recipe when the run cannot fit into this machine's memory."""
+    kind: Kind = "cuda" if world.device.type == "cuda" else "cpu"
+    share = 1 if kind == "cuda" else world.size  # processes on one machine share its RAM
+    planned = plan(recipe, config_of(places.start_folder()), processes=world.size, kind=kind)
+    refuse(planned, available_bytes(kind) / share)
+
+
+def prepared(
+    recipe: Recipe, places: Places, examples: Examples, world: World, console: Console
+) -> tuple[Checkpoint, dict[str, float]]:
+    """The start checkpoint on the CPU, ready to train, and the learning rate of each parameter that trains.
+
+    What it can do before is measured, once a run; and the projector starts from the answers where the recipe says so
+    (on resuming too: the standardisation that it measures is not in the state).
+    """
+    checkpoint = load_checkpoint(places.start_folder())
+    if recipe.abilities and kept_abilities(places.run)[0] is None:
+        keep_abilities(places.run, measured(checkpoint, recipe, places, world))
+    torch.manual_seed(recipe.seed)
+    rates = choose_trainable(checkpoint, recipe)
+    table = freezing_table(part_rows(checkpoint.model))
+    write_aside(places.run / "parts.txt", table + "\n")
+    console.print(table)
+    if recipe.projector_start == "answers":
+        kept = KeptFeatures(checkpoint, places.features)
+        dialogues = first_epoch(recipe, examples, checkpoint, kept)
+        start_projector(checkpoint.model, checkpoint.processor, dialogues, kept.cache)
+    return checkpoint, rates
+
+
+def first_epoch(recipe: Recipe, examples: Examples, checkpoint: Checkpoint, kept: KeptFeatures) -> list[Branch]:
+    """All dialogues of an epoch, encoded, with the features of their views computed."""
+    encoder = encoder_of(checkpoint, recipe)
+    slots, skipped = examples.epoch(0), Skipped(None, recipe.most_skipped)
+    found: list[Branch] = []
+    while window := list(islice(slots, recipe.window)):
+        found += (one for same in usable(window, encoder, recipe, skipped, kept.prepare) for one in same)
+    return found
+
+
+def measured(checkpoint: Checkpoint, recipe: Recipe, places: Places, world: World) -> Abilities:
+    """What the model can do now; on the GPU where there is one."""
+    from chatspot.train.reading import find
+
+    held_out = Path(find(recipe.held_out, places.data)) if recipe.held_out else None
+    nn.Module.to(checkpoint.model, world.device)
+    found = measure(checkpoint.model, checkpoint.processor, checkpoint.settings, held_out)
+    nn.Module.to(checkpoint.model, "cpu")
+    return found
+
+
+def begun(places: Places, optimizer: MasterAdamW, world: World, console: Console) -> Reached:
+    """How far the run has come before, with its weights and moments put back; or those of the run it goes on after."""
+    reached = load_state(places.run, optimizer, world, console.print)
+    if reached is None:
+        if places.after:
+            go_on_after(places.after, optimizer, world)
+        return Reached(0, 0.0, Position())
+    console.print(f"going on after step {reached.step:,}, {reached.done:.2f} epochs")
+    return reached
+
+
+def encoder_of(checkpoint: Checkpoint, recipe: Recipe) -> Encoder:
+    """The encoder of the checkpoint's dialogues."""
+    return Encoder(checkpoint.processor, checkpoint.settings, recipe, checkpoint.tokens_per_image)
+
+
+class StepStream:
+    """The run's steps from any position on, and what fills their image tokens."""
+
+    def __init__(self, recipe: Recipe, places: Places, examples: Examples, checkpoint: Checkpoint, world: World):
+        self.recipe, self.examples, self.world = recipe, examples, world
+        self.encoder = encoder_of(checkpoint, recipe)
+        self.pad_id: int = checkpoint.processor.tokenizer.pad_token_id
+        self.vision = KeptFeatures(checkpoint, places.features) if recipe.keep_features else Pixels(checkpoint)
+        self.skipped = Skipped(places.run / "skipped.jsonl" if world.first else None, recipe.most_skipped)
+
+    def first(self) -> Step:
+        """The run's first step; nothing is computed or counted for it."""
+        return next(steps(self.examples, self.encoder, self.recipe, Position(), Skipped(None, 1.0)))
+
+    def loads(self, start: Position) -> Iterator[Any]:
+        """The steps from ``start`` on, with this process's batches of each."""
+        todo = steps(self.examples, self.encoder, self.recipe, start, self.skipped, self.vision.prepare)
+        return loads(todo, self.world, self.recipe, self.pad_id, self.vision.read)
+
+
+def show_first_sample(
+    stream: StepStream, places: Places, checkpoint: Checkpoint, world: World, console: Console
+) -> None:
+    """Show the run's first row, once a run: on the console what is learnt of it, and a page with its pictures."""
+    file = places.run / "first_sample.html"
+    if not world.first or file.is_file():
+        return
+    sample = decoded(stream.first().rows[-1], checkpoint.processor.tokenizer, checkpoint.model.config.image_token_id)
+    console.print(first_sample_text(sample))
+    write_first_sample(sample, file, checkpoint.settings.image_fit, places.run.resolve().name)
+
+
+def run_all(
+    recipe: Recipe,
+    places: Places,
+    world: World,
+    trainee: Trainee,
+    optimizer: MasterAdamW,
+    stream: StepStream,
+    reached: Reached,
+    console: Console,
+    trackers: Sequence[str] | None,
+) -> Finished:
+    """Train to the end of the recipe's epochs, or to a signal, with progress and trackers."""
+    with ExitStack() as stack:
+        reports: list[Callable[[dict[str, Any]], None]] = []
+        if world.first:
+            facts = recipe.model_dump(mode="json")
+            reports = [
+                stack.enter_context(StepProgress(console, recipe.epochs, reached.done)),
+                stack.enter_context(Trackers(places.run, facts, console.print, trackers, reached.step)),
+            ]
+
+        def report(line: dict[str, Any]) -> None:
+            for one in reports:
+                one(line)
+
+        return run_steps(places.run, recipe, world, trainee, optimizer, stream.loads(reached.position), reached, report,
+                         lambda: stream.skipped.unusable)  # fmt: skip
+
+
+def conclude(
+    finished: Finished, recipe: Recipe, places: Places, trainee: Trainee, world: World, console: Console
+) -> None:
+    """Draw the curves; of a complete run, save the checkpoint and say what the model can do now."""
+    if world.first:
+        draw_curve(places.run)
+    if not finished.complete:
+        console.print(f"stopped after step {finished.step:,}; the same command goes on from there")
+        return
+    whole = consolidated(world, trainee)
+    if whole is None:
+        return
+    folder = save_trained(whole, recipe, places.run)
+    before = kept_abilities(places.run)[0]
+    if recipe.abilities and before is not None:
+        after = measured(load_checkpoint(folder), recipe, places, world)
+        keep_abilities(places.run, before, after)
+        console.print(abilities_table(before, after))
+    console.print(f"saved {folder}")
+
+
+def write_aside(file: Path, text: str) -> None:
+    """Write a text file; it is there whole or not at all."""
+    temporary = file.with_name(f"{file.name}.part")
+    temporary.write_text(text, "utf-8")
     temporary.replace(file)
-
-
-def kept_features(
-    checkpoint: Checkpoint, samples: Sequence[TrainingSample], folder: Path, console: Console
-) -> FeatureCache:
-    """The cache with the features of every view of the samples, computing those it lacks."""
-    model, config = checkpoint.model, checkpoint.model.config
-    model.model.vision_tower.float().to(memory_format=torch.channels_last)  # in place; the faster layout on CPUs
-    shape = (config.image_seq_length, config.vision_config.hidden_size)
-    cache = FeatureCache(folder, shape, tower_identity(model), checkpoint.settings.image_fit)
-    views: dict[View, None] = {view: None for sample in samples for view in sample.views}
-
-    def pixels(pictures: list[Image.Image]) -> torch.Tensor:
-        return checkpoint.processor.image_processor(pictures, return_tensors="pt")["pixel_values"]
-
-    with Progress(*columns("vision features"), console=console, transient=True) as progress:
-        task = progress.add_task("", total=None)
-        cache.fill(views, lambda batch: raw_features(model, batch), pixels,
-                   lambda done, total: progress.update(task, completed=done, total=total))  # fmt: skip
-    return cache
-
-
-def choose_trainable(checkpoint: Checkpoint, recipe: Recipe) -> list[tuple[list[nn.Parameter], float]]:
-    """Freeze what the stage freezes and return what trains, with its learning rate.
-
-    The projector computes in float32, whatever the language model's precision.
-    """
-    model = checkpoint.model
-    low_rank = recipe.stage == "instruct" and recipe.lora_rank > 0
-    freeze_for(model, "align" if low_rank else recipe.stage)
-    projector = model.model.multi_modal_projector.float()
-    groups = [
-        ([p for p in projector.parameters() if p.requires_grad], recipe.projector_learning_rate or recipe.learning_rate)
-    ]
-    if low_rank:
-        add_lora(model.model.language_model, recipe.lora_rank, recipe.lora_alpha)
-        groups.append((lora_parameters(model.model.language_model), recipe.learning_rate))
-    elif recipe.stage == "instruct":
-        seen = {id(p) for p in groups[0][0]}
-        rest = [p for p in model.parameters() if p.requires_grad and id(p) not in seen]
-        groups.append((rest, recipe.learning_rate))
-    return groups
-
-
-def batch_stream(
-    samples: Sequence[TrainingSample], recipe: Recipe, cache: FeatureCache, checkpoint: Checkpoint, start: int
-) -> Iterator[Batch]:
-    """The batches from step ``start`` on; which they are depends on the recipe's seed alone.
-
-    A thread reads the features of the next few batches while the model computes: the disk is slower than memory.
-    """
-    pad_id = checkpoint.processor.tokenizer.pad_token_id
-    chosen = islice(batches(samples, recipe.batch_tokens, recipe.seed), start, None)
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        ahead = deque(reader.submit(collate, batch, cache, pad_id) for batch in islice(chosen, PREFETCHED))
-        while ahead:
-            ready = ahead.popleft().result()
-            ahead.extend(reader.submit(collate, batch, cache, pad_id) for batch in islice(chosen, 1))
-            yield ready
-
-
-def save_result(checkpoint: Checkpoint, recipe: Recipe, run: Path) -> None:
-    """Write the trained checkpoint, low-rank update merged; the update itself stands beside it."""
-    model = checkpoint.model
-    if recipe.stage == "instruct" and recipe.lora_rank > 0:
-        merge_and_save_lora(model.model.language_model, run / "lora.safetensors", recipe.lora_alpha / recipe.lora_rank)
-    model.to(checkpoint.model.lm_head.weight.dtype)
-    save_checkpoint(run / "checkpoint", model, checkpoint.processor, checkpoint.settings)
-
-
-def columns(title: str) -> tuple[Any, ...]:
-    """A progress line: title, bar, count, time left, and what the task says of itself."""
-    return (
-        TextColumn(title),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-
-
-class StepProgress:
-    """A progress bar that is also a step's ``report``; where the output is no terminal, a line every 25 steps."""
-
-    def __init__(self, console: Console, steps: int, start: int):
-        self.console, self.steps = console, steps
-        self.bar = Progress(*columns("training"), console=console, transient=True)
-        self.task = self.bar.add_task("", total=steps, completed=start)
-
-    def __enter__(self) -> Callable[[dict[str, Any]], None]:
-        if self.console.is_terminal:
-            self.bar.start()
-        return self.report
-
-    def report(self, line: dict[str, Any]) -> None:
-        """Show a step."""
-        shown = f"loss {line['loss']:.3f}  {line['tokens_per_second']:.0f} tokens/s"
-        self.bar.update(self.task, completed=line["step"], description=shown)
-        if not self.console.is_terminal and (line["step"] % 25 == 0 or line["step"] == self.steps):
-            self.console.print(f"step {line['step']}/{self.steps}  {shown}")
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()

@@ -24,13 +24,14 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import LlavaForConditionalGeneration, LlavaProcessor
 
+from chatspot.errors import TrainingError
 from chatspot.messages import Conversation, Message, RegionPart
 from chatspot.model.projector import write_linear
 from chatspot.model.sheet_tower import LINE_FEATURES, LINE_STEPS, SheetTower
 from chatspot.model.text_line import FEATURES, read_classifier
 from chatspot.model.weights import line_weights
 from chatspot.prompts.encode import IGNORED
-from chatspot.train.dataset import TrainingSample
+from chatspot.train.encoding import Branch
 from chatspot.train.features import FeatureCache, View
 
 RIDGE = 0.05  # of the features' variance
@@ -62,14 +63,21 @@ class Supports:
 def start_projector(
     model: LlavaForConditionalGeneration,
     processor: LlavaProcessor,
-    samples: Sequence[TrainingSample],
+    dialogues: Sequence[Branch],
     cache: FeatureCache,
 ) -> None:
-    """Set the tower's feature standardisation (where it has one) and the projector from ``samples``, in place."""
+    """Set the tower's feature standardisation (where it has one) and the projector from ``dialogues``, in place.
+
+    The features of all their views must have been filled. ``TrainingError`` where no dialogue shows a picture.
+    """
+    views = list({view: None for dialogue in dialogues for view in dialogue.views})
+    if not views:
+        raise TrainingError(f"none of {len(dialogues)} dialogues shows a picture: the projector cannot start from "
+                            "their answers; set projector_start: random")  # fmt: skip
     tower = model.model.vision_tower
     if isinstance(tower, SheetTower):
-        measure_features(tower, cache, list({view: None for sample in samples for view in sample.views}))
-    found = find_supports(samples, cache, LineReader() if isinstance(tower, SheetTower) else None)
+        measure_features(tower, cache, views)
+    found = find_supports(dialogues, cache, LineReader() if isinstance(tower, SheetTower) else None)
     embedded = word_embeddings(found.words, model, processor)
 
     def features(views: Sequence[View]) -> Tensor:
@@ -114,13 +122,13 @@ class LineReader:
         ]
 
 
-def find_supports(samples: Sequence[TrainingSample], cache: FeatureCache, reader: LineReader | None) -> Supports:
-    """What each view of the samples supports, by the answers that are given about it."""
+def find_supports(dialogues: Sequence[Branch], cache: FeatureCache, reader: LineReader | None) -> Supports:
+    """What each view of the dialogues supports, by the answers that are given about it."""
     found = Supports()
-    for sample in samples:
-        views = {view.region: view for view in sample.views if view.region is not None}
+    for dialogue in dialogues:
+        views = {view.region: view for view in dialogue.views if view.region is not None}
         seen = []
-        for question, answer in turns(sample.sample.conversation):
+        for question, answer in turns(dialogue.dialogue.conversation):
             text = answer.text
             place = next((part.region for part in question.parts if isinstance(part, RegionPart)), None)
             view = views.get(place) if place is not None else None
@@ -136,15 +144,15 @@ def find_supports(samples: Sequence[TrainingSample], cache: FeatureCache, reader
                 seen.append(found.number(text))
                 if view is not None:
                     found.names.append((view, seen[-1]))
-        if seen:
-            found.wholes.append((sample.views[0], seen))
+        if seen and dialogue.views:
+            found.wholes.append((dialogue.views[0], seen))
     return found
 
 
 def turns(conversation: Conversation) -> Iterator[tuple[Message, Message]]:
-    """Questions with their answers."""
+    """Questions with their answers; a last question without one is left out."""
     messages = conversation.messages[conversation.has_system :]
-    return zip(messages[::2], messages[1::2], strict=True)
+    return zip(messages[::2], messages[1::2], strict=False)
 
 
 def aligned(pieces: list[list[str]], text: str) -> list[list[str]] | None:

@@ -1,0 +1,80 @@
+"""The page of curves: inline SVG in a template, styles inside, no scripts, nothing to load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from chatspot.train.curve import CHARTS, LONG_SHARE, SMOOTHING, Chart, Curve, Point, curve_of, frame_of, thinned, ticks
+
+
+def curves_page(runs: Sequence[tuple[str, list[dict[str, Any]]]]) -> str:
+    """The page as HTML text; names of runs are escaped by the template."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(short=short)
+    template = environment.from_string(page_file("curves.html"))
+    return template.render(
+        style=card_style(),
+        title=runs[0][0] if len(runs) == 1 else f"{len(runs)} runs",
+        names=[name for name, _ in runs],
+        rows=[last_values(name, lines) for name, lines in runs],
+        charts=[chart_parts(chart, [curve_of(lines, chart) for _, lines in runs]) for chart in CHARTS],
+        smoothing=SMOOTHING,
+        long_share=f"{100 * LONG_SHARE:.0f} %",
+    )
+
+
+def short(value: float) -> str:
+    """A number for an axis: four digits, thousands as k."""
+    return f"{value / 1000:.4g}k" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def card_style() -> str:
+    """The style sheet of the data card, which these pages share."""
+    return resources.files("chatspot.data.looking").joinpath("card.css").read_text("utf-8")
+
+
+def page_file(name: str) -> str:
+    """The text of a file of ``pages``."""
+    return resources.files(__package__).joinpath("pages", name).read_text("utf-8")
+
+
+def chart_parts(chart: Chart, curves: Sequence[Curve]) -> dict[str, Any]:
+    """What the template needs of a chart: ticks with their places in percent, lines as SVG points within 1000."""
+    frame = frame_of(curves)
+    parts: dict[str, Any] = {"title": chart.title, "unit": chart.unit, "lines": [], "across": [], "up": []}
+    if frame is None:
+        return parts
+
+    def line(points: Sequence[Point]) -> str:
+        if len(points) == 1:  # a single point would be no line
+            points = [points[0], (points[0][0] + 1, points[0][1])]
+        placed = (frame.place(step, value) for step, value in points)
+        return " ".join(f"{1000 * x:.1f},{1000 * min(max(y, -1.0), 2.0):.1f}" for x, y in placed)
+
+    parts["lines"] = [{"raw": line(thinned(curve.points)), "bold": line(curve.smooth)} for curve in curves]
+    parts["up"] = [(100 * frame.place(0, value)[1], short(value)) for value in ticks(frame.low, frame.high)]
+    whole = [step for step in ticks(frame.left, frame.right) if step == int(step)]
+    parts["across"] = [(100 * frame.place(step, 0)[0], short(step)) for step in whole]
+    return parts
+
+
+def last_values(name: str, lines: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A run's row in the table of last values; an empty text where the metrics do not say."""
+    last = lines[-1]
+    losses, speeds = ([value for _, value in curve_of(lines, chart).smooth] for chart in (CHARTS[0], CHARTS[3]))
+    counts = {key: f"{sum(line.get(key, 0) for line in lines):,}" for key in ("dialogues", "tokens", "supervised")}
+    return {
+        "name": name,
+        "steps": f"{last['step']:,}",
+        "epochs": f"{last['done']:.2f}" if "done" in last else "",
+        "loss": f"{losses[-1]:.3f}" if losses else "",
+        "best": f"{min(losses):.3f}" if losses else "",
+        "speed": f"{speeds[-1]:,.0f}" if speeds else "",
+        "peak": f"{last['peak_mb'] / 1000:.2f} GB" if last.get("peak_mb") else "",
+        "skipped": f"{last.get('skipped', 0):,}",
+        **counts,
+    }

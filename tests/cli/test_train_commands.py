@@ -1,0 +1,105 @@
+"""``chatspot train`` from the command line: what is refused beforehand, a plan, a run on one's own data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from PIL import Image
+from typer.testing import CliRunner
+
+from chatspot.cli.main import app
+from lively_model import save_lively_nano
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+QUICK = ["--set", "epochs=1", "--set", "abilities=false", "--set", "batch_tokens=512", "--set", "low_rank.rank=2"]
+
+
+def train(*arguments: object) -> Result:
+    return CliRunner().invoke(app, ["train", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight pictures of somebody's own, with their regions in ``my_regions.jsonl``."""
+    folder = tmp_path_factory.mktemp("own")
+    lines = []
+    for number in range(8):
+        name, colour = ("jam", "red") if number % 2 else ("tea", "green")
+        picture = Image.new("RGB", (96, 64), "white")
+        picture.paste(colour, (8, 8, 60, 56))
+        picture.save(folder / f"{number}.png")
+        regions = [{"box": [8, 8, 60, 56], "label": name}]
+        lines.append(json.dumps({"image": f"{number}.png", "width": 96, "height": 64, "regions": regions}))
+    (folder / "my_regions.jsonl").write_text("\n".join(lines) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def start(tiny_nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint to start from."""
+    return save_lively_nano(tiny_nano, tmp_path_factory.mktemp("start") / "nano")
+
+
+@pytest.mark.parametrize("command", [[], ["align"], ["instruct"], ["rehearse"]])
+def test_help(command: list[str]) -> None:
+    assert train(*command, "--help").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "exit_code", "says"),
+    [
+        (["align", "--data", ".", "--out", "run"], 2, "recipe"),
+        (["instruct", "--out", "run"], 2, "--data"),
+        (["instruct", "--data", "."], 2, "--out"),
+        (["align", "none.yaml", "--data", ".", "--out", "run"], 7, "no recipe at none.yaml"),
+        (["align", CONFIGS / "tiny/instruct.yaml", "--data", ".", "--out", "run"], 7, "for 'chatspot train instruct'"),
+        (["instruct", CONFIGS / "tiny/align.yaml", "--data", ".", "--out", "run"], 7, "for 'chatspot train align'"),
+        (["instruct", CONFIGS / "tiny/instruct.yaml", "--data", "a.jsonl", "--out", "run"], 7, "is no folder"),
+        (["instruct", "--data", "nowhere", "--out", "run"], 7, "nowhere is neither"),
+        (["instruct", "--data", "nowhere", "--out", "run", "--mean"], 7, "--after RUN and --ship FOLDER"),
+        (["instruct", CONFIGS / "tiny/instruct.yaml", "--data", ".", "--out", "run", "--set", "epochs"], 7,
+         "key=value"),
+        (["instruct", CONFIGS / "tiny/instruct.yaml", "--data", ".", "--out", "run", "--set", "epoch=1"], 7,
+         "did you mean 'epochs'"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_said_and_leaves_nothing(
+    arguments: list[Any], exit_code: int, says: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = train(*arguments)
+    assert result.exit_code == exit_code, result.output
+    assert says in result.output
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_trains_nothing(own: Path, start: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    result = train("instruct", "--data", own / "my_regions.jsonl", "--out", run, "--start", start, "--plan", *QUICK)
+    assert result.exit_code == 0, result.output
+    assert "memory" in result.output
+    assert not (run / "checkpoint").exists()
+    assert not (run / "metrics.jsonl").exists()
+
+
+def test_a_file_of_ones_own_is_enough(own: Path, start: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    result = train("instruct", "--data", own / "my_regions.jsonl", "--out", run, "--start", start, *QUICK)
+    assert result.exit_code == 0, result.output
+    recipe = json.loads((run / "recipe.json").read_text("utf-8"))
+    assert "my_regions.jsonl" in json.dumps(recipe)
+    assert (run / "checkpoint" / "model.safetensors").is_file()
+    answer = CliRunner().invoke(app, ["ask", "--model", str(run / "checkpoint"), str(own / "0.png"), "What is this?"])
+    assert answer.exit_code == 0, answer.output
+
+
+def test_rehearsal_texts_are_written(start: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rehearsal.jsonl"
+    result = train("rehearse", "--out", file, "--start", start, "--max-new-tokens", 3)
+    assert result.exit_code == 0, result.output
+    count = len(file.read_text("utf-8").splitlines())
+    assert result.output.endswith(f"{count} of 172 conversations\n")
