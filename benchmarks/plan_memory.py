@@ -4,8 +4,8 @@
 
 Each case trains STEPS steps in a process of its own, on the CPU, with vision features computed beforehand. Measured is
 what the process holds before it opens the model, and the most that its own memory (RssAnon) grows by from there on
-until the last step is taken, looked at every 2 ms. Pages of files (the libraries' code, kept features) are not counted: the
-system takes them back when memory is short. Aim: within 15 %.
+until the last step is taken, looked at every 2 ms. Pages of files (the libraries' code, kept features) are not counted:
+the system takes them back when memory is short. Aim: within 15 %.
 
 Nothing else should run meanwhile: how the threads of a matrix product take turns moves the peak a little.
 """
@@ -69,16 +69,16 @@ def watched() -> Iterator[list[int]]:
 def measure(case: str, data: Path, source: str, limit: int, scratch: Path) -> dict[str, Any]:
     """Predict and measure one case in this process."""
     from chatspot.model.checkpoint import load_checkpoint
-    from chatspot.train.examples import open_examples
     from chatspot.train.loop import StopSignal, forward_and_backward
     from chatspot.train.optimizer import MasterAdamW
-    from chatspot.train.packing import Position
     from chatspot.train.parallel import World, spread
-    from chatspot.train.plan import config_of, plan, resident_bytes
+    from chatspot.train.planning.plan import config_of, plan, resident_bytes
+    from chatspot.train.planning.workload import count_workload
     from chatspot.train.recipe import parse_recipe
     from chatspot.train.run import Places, StepStream
+    from chatspot.train.stream.examples import open_examples
+    from chatspot.train.stream.packing import Position
     from chatspot.train.trainable import choose_trainable
-    from chatspot.train.workload import count_workload
 
     recipe = parse_recipe({**COMMON, **CASES[case], "sources": [{"folder": source, "limit": limit}]}, case)
     places = Places((data,), scratch / "run", scratch / "features")
@@ -89,7 +89,7 @@ def measure(case: str, data: Path, source: str, limit: int, scratch: Path) -> di
         opened = load_checkpoint(start)
         trainee = spread(world, lambda: (opened, choose_trainable(opened, recipe)), recipe.attention, recipe.recompute)
         optimizer = MasterAdamW(trainee.parameters, trainee.rates)
-        stream = StepStream(recipe, places, examples, opened, world)
+        stream = StepStream(recipe, places, examples, opened, world, lambda text: None)
         done = []
         for load in islice(stream.loads(Position()), STEPS):
             forward_and_backward(load, trainee, optimizer, world, StopSignal())

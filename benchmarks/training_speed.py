@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import resource
 import subprocess
@@ -45,14 +44,14 @@ from chatspot.images import encoder_view
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
 from chatspot.model.nano import nano_checkpoint
 from chatspot.prompts.encode import IGNORED
-from chatspot.train.encoding import Branch, Encoder
-from chatspot.train.examples import Example, open_examples
 from chatspot.train.optimizer import MasterAdamW
 from chatspot.train.recipe import Recipe, parse_recipe
-from chatspot.train.rows import Row, pack
 from chatspot.train.step import Batch, RegionLoss, collate
+from chatspot.train.stream.encoding import Branch, Encoder
+from chatspot.train.stream.examples import Example, open_examples
+from chatspot.train.stream.rows import Row, pack
+from chatspot.train.stream.vision import KeptFeatures, Pixels
 from chatspot.train.trainable import choose_trainable
-from chatspot.train.vision import KeptFeatures, Pixels
 
 ROWS = ("trainer", "sft", "padded", "+ logits", "+ features", "+ packed", "+ shared")
 LEAST, MOST = 4, 8  # questions about a picture
@@ -150,7 +149,9 @@ def train_by_us(
     measures = ROWS.index(name) - ROWS.index("padded")
     rates = choose_trainable(checkpoint, recipe)
     torch.manual_seed(0)
-    vision: KeptFeatures | Pixels = KeptFeatures(checkpoint, features) if measures >= 2 else Pixels(checkpoint)
+    vision: KeptFeatures | Pixels = (
+        KeptFeatures(checkpoint, features, print_aside) if measures >= 2 else Pixels(checkpoint)
+    )
     dialogues = [branch for same in groups for branch in same]
     features_s = 0.0
     if measures >= 2:
@@ -171,6 +172,11 @@ def train_by_us(
             count += sum(row.dialogues for row in rows)
         optimizer.step(1.0, 1.0)
     return {"dialogues_per_s": count / (time.perf_counter() - began), "features_s": features_s}
+
+
+def print_aside(text: str) -> None:
+    """Say something without touching the result on stdout."""
+    print(text, file=sys.stderr)
 
 
 def steps_of(
@@ -267,7 +273,7 @@ def main() -> None:
         row["times_first_row_three_epochs"] = round(row["three_epochs_per_s"] / base["three_epochs_per_s"], 2)
     facts = {
         "date": today(), "chatspot": __version__, "commit": source_commit(), "machine": machine(),
-        "torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads(), "cores": os.cpu_count(),
+        "torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads(),
         "command": f"python benchmarks/training_speed.py --photos PHOTOS/train/{arguments.photos.name} "
         f"--pictures {arguments.pictures} --repeats {arguments.repeats}",
         "rows": rows,

@@ -12,9 +12,9 @@ import torch
 from transformers import LlavaForConditionalGeneration
 
 from chatspot.prompts.encode import IGNORED
-from chatspot.train.examples import Picture
-from chatspot.train.features import View
-from chatspot.train.packing import Position, Row, Step
+from chatspot.train.stream.examples import Picture
+from chatspot.train.stream.features import View
+from chatspot.train.stream.packing import Position, Row, Step
 
 WORDS = range(10, 250)  # ids of the tiny model's ordinary tokens
 ANSWERS = ((250, 251), (252, 253))  # few enough to be learnt

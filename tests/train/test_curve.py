@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chatspot.errors import DataError
-from chatspot.train.curve import (
+from chatspot.train.looking.curve import (
     CHARTS,
     MOST_POINTS,
     curve_of,
@@ -27,7 +27,7 @@ from chatspot.train.curve import (
     thinned,
     ticks,
 )
-from chatspot.train.curve_page import short
+from chatspot.train.looking.curve_page import short
 
 LOSS = CHARTS[0]
 

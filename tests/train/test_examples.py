@@ -18,9 +18,9 @@ from PIL import Image
 
 from chatspot.data.shards import MANIFEST
 from chatspot.errors import DataError, ImageError, RecipeError
-from chatspot.train.examples import Example, Held, Mixture, Picture, Streamed, open_examples
-from chatspot.train.reading import Skip, read_lines
 from chatspot.train.recipe import Source, parse_recipe
+from chatspot.train.stream.examples import Example, Held, Mixture, Picture, Streamed, open_examples
+from chatspot.train.stream.reading import Skip, read_lines
 
 TALK = [
     {"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is this?"}]},

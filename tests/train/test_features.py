@@ -16,8 +16,8 @@ from PIL import Image
 
 from chatspot.errors import ImageError, TrainingError
 from chatspot.regions import Box, Point
-from chatspot.train.examples import Picture
-from chatspot.train.features import KEY_BYTES, FeatureCache, View, shown, unreadable
+from chatspot.train.stream.examples import Picture
+from chatspot.train.stream.features import KEY_BYTES, FeatureCache, View, shown, unreadable
 
 BOX = Box.from_normalized(0.25, 0.25, 0.75, 0.75)
 SHAPE = (2, 3)

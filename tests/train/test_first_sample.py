@@ -16,12 +16,12 @@ from rich.console import Console
 from chatspot.messages import Conversation, ImagePart, Message, RegionPart, TextPart
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
 from chatspot.regions import Box, Point
-from chatspot.train.encoding import Encoder
-from chatspot.train.examples import Dialogue, Example, Picture
-from chatspot.train.first_sample import FirstSample, decoded, first_sample_text, visible
-from chatspot.train.first_sample_page import first_sample_page, mask_blocks, write_first_sample
+from chatspot.train.looking.first_sample import FirstSample, decoded, first_sample_text, visible
+from chatspot.train.looking.first_sample_page import first_sample_page, mask_blocks, write_first_sample
 from chatspot.train.recipe import parse_recipe
-from chatspot.train.rows import Row, pack
+from chatspot.train.stream.encoding import Encoder
+from chatspot.train.stream.examples import Dialogue, Example, Picture
+from chatspot.train.stream.rows import Row, pack
 
 LEFT, DOT = Box.from_normalized(0.1, 0.1, 0.4, 0.9), Point.from_normalized(0.75, 0.5)
 RECIPE = {"stage": "instruct", "sources": [{"folder": "x"}], "learning_rate": 1e-4, "batch_tokens": 512}

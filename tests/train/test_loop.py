@@ -16,9 +16,9 @@ from tiny_training import Options, in_processes, train_tiny
 from chatspot.errors import TrainingError
 from chatspot.model.checkpoint import load_checkpoint
 from chatspot.train.loop import METRICS, Finished, Load, Metrics, cut_metrics, loads, read_metrics, received
-from chatspot.train.packing import Step
 from chatspot.train.parallel import World
 from chatspot.train.state import STATES
+from chatspot.train.stream.packing import Step
 
 LINE = {"step", "loss", "norm", "rate_share", "done", "dialogues", "tokens", "supervised", "tokens_per_second",
         "seconds", "waited", "skipped", "peak_mb"}  # fmt: skip

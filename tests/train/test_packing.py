@@ -22,14 +22,14 @@ from chatspot.model.checkpoint import Checkpoint, load_checkpoint
 from chatspot.model.vision import raw_features, visual_tokens
 from chatspot.prompts.encode import IGNORED
 from chatspot.regions import Box
-from chatspot.train.encoding import Branch, Encoder
-from chatspot.train.examples import Dialogue, Example, Held, Picture, open_examples
-from chatspot.train.features import View, shown, unreadable
-from chatspot.train.packing import Position, Skipped, Step, steps
-from chatspot.train.reading import Skip
 from chatspot.train.recipe import Recipe, parse_recipe
-from chatspot.train.rows import Row, common_prefix, pack
 from chatspot.train.step import RegionLoss, collate
+from chatspot.train.stream.encoding import Branch, Encoder
+from chatspot.train.stream.examples import Dialogue, Example, Held, Picture, open_examples
+from chatspot.train.stream.features import View, shown, unreadable
+from chatspot.train.stream.packing import Position, Skipped, Step, steps
+from chatspot.train.stream.reading import Skip
+from chatspot.train.stream.rows import Row, common_prefix, pack
 
 IMAGE, TOKENS = 7, 3  # of the made-up dialogues: the image token, and how many a picture takes
 

@@ -16,14 +16,14 @@ from chatspot.errors import CheckpointError, RecipeError
 from chatspot.model.checkpoint import load_checkpoint
 from chatspot.model.freezing import part_rows
 from chatspot.train.lora import TARGETS
-from chatspot.train.memory import FOUR_BIT, Pass, layer_activations, peak
-from chatspot.train.packing import Position, Step
-from chatspot.train.plan import Plan, config_of, fits, nearer, paper_config, plan, refuse
+from chatspot.train.planning.memory import FOUR_BIT, Pass, layer_activations, peak
+from chatspot.train.planning.plan import Plan, config_of, fits, nearer, paper_config, plan, refuse
+from chatspot.train.planning.workload import count_workload, probe
 from chatspot.train.recipe import Recipe, parse_recipe
-from chatspot.train.rows import Row
 from chatspot.train.shape import Shape, shape_of
+from chatspot.train.stream.packing import Position, Step
+from chatspot.train.stream.rows import Row
 from chatspot.train.trainable import choose_trainable
-from chatspot.train.workload import count_workload, probe
 
 GB = 1e9
 BASE = {"stage": "instruct", "sources": [{"folder": "x"}], "learning_rate": 2e-5, "batch_dialogues": 128,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from rich.console import Console
 
-from chatspot.train.progress import PACE_STEPS, Pace, StepProgress, duration
+from chatspot.train.looking.progress import PACE_STEPS, Pace, StepProgress, duration
 
 
 def clock(*seconds: float) -> Callable[[], float]:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from chatspot.errors import RecipeError
+from chatspot.train.abilities.retention import packaged
 from chatspot.train.own_data import REHEARSAL_SHARE, own_data_recipe
 from chatspot.train.recipe import changed, load_recipe, parse_recipe
-from chatspot.train.retention import packaged
 
 PLAIN = {"stage": "instruct", "learning_rate": 1e-4, "batch_tokens": 512, "sources": [{"folder": "a"}]}
 

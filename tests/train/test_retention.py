@@ -18,9 +18,9 @@ from chatspot.messages import Conversation, ask
 from chatspot.messages.conversation import conversation_from_json
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
 from chatspot.prompts import encode, render
-from chatspot.train.rehearsal import write_rehearsal
-from chatspot.train.replies import replies, said
-from chatspot.train.retention import (
+from chatspot.train.abilities.rehearsal import write_rehearsal
+from chatspot.train.abilities.replies import replies, said
+from chatspot.train.abilities.retention import (
     ABILITIES,
     Abilities,
     Answered,

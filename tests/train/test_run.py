@@ -20,8 +20,8 @@ from safetensors.torch import load_file
 
 from chatspot.errors import RecipeError, TrainingError
 from chatspot.model.checkpoint import load_checkpoint
-from chatspot.train.forecast import PAPER, plan_training
 from chatspot.train.loop import METRICS, read_metrics
+from chatspot.train.planning.forecast import PAPER, plan_training
 from chatspot.train.recipe import load_recipe, parse_recipe
 from chatspot.train.run import Places, train
 

@@ -12,9 +12,6 @@ from chatspot.messages import Conversation, Message, TextPart, ask
 from chatspot.model.checkpoint import load_checkpoint
 from chatspot.prompts.encode import IGNORED
 from chatspot.regions import Box
-from chatspot.train.encoding import Branch
-from chatspot.train.examples import Dialogue, Picture
-from chatspot.train.features import FeatureCache, View
 from chatspot.train.start import (
     Supports,
     aligned,
@@ -24,6 +21,9 @@ from chatspot.train.start import (
     least_squares,
     start_projector,
 )
+from chatspot.train.stream.encoding import Branch
+from chatspot.train.stream.examples import Dialogue, Picture
+from chatspot.train.stream.features import FeatureCache, View
 
 TOKENS, WIDTH, HIDDEN = 16, 200, 8
 

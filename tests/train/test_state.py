@@ -13,9 +13,9 @@ from torch import nn
 
 from chatspot.errors import RecipeError, TrainingError
 from chatspot.train.optimizer import MasterAdamW
-from chatspot.train.packing import Position
 from chatspot.train.parallel import World
 from chatspot.train.state import FACTS, STATES, Reached, go_on_after, load_state, save_state
+from chatspot.train.stream.packing import Position
 
 RATES = {"a": 0.1, "b": 0.01}
 

@@ -15,8 +15,8 @@ from chatspot.model.freezing import freeze_for
 from chatspot.model.vision import raw_features
 from chatspot.prompts.encode import IGNORED
 from chatspot.train import step as step_module
-from chatspot.train.packing import Row
 from chatspot.train.step import Batch, RegionLoss, attention_mask, collate, summed_cross_entropy
+from chatspot.train.stream.packing import Row
 
 
 @pytest.fixture(scope="module")

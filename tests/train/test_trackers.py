@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from chatspot.errors import RecipeError
-from chatspot.train.trackers import WRITERS, Trackers, installed
+from chatspot.train.looking.trackers import WRITERS, Trackers, installed
 
 LINE = {"step": 1, "loss": 2.5, "tokens": 100, "norm": math.nan, "note": "text"}
 
@@ -21,7 +21,7 @@ def test_absent_packages_cost_nothing_and_say_nothing(tmp_path: Path) -> None:
     """In a fresh process: nothing is said, nothing of torch is imported, nothing is written."""
     program = (
         "import pathlib, sys\n"
-        "from chatspot.train.trackers import Trackers\n"
+        "from chatspot.train.looking.trackers import Trackers\n"
         "said = []\n"
         f"with Trackers(pathlib.Path({str(tmp_path)!r}), {{}}, said.append) as write:\n"
         "    write({'step': 1, 'loss': 1.0})\n"

@@ -24,10 +24,10 @@ from chatspot.errors import ChatSpotError
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
 from chatspot.train.loop import Finished, loads, run_steps
 from chatspot.train.optimizer import MasterAdamW
-from chatspot.train.packing import Position
 from chatspot.train.parallel import World, consolidated, open_world, spread
 from chatspot.train.recipe import Recipe, parse_recipe
 from chatspot.train.state import Reached, load_state
+from chatspot.train.stream.packing import Position
 from chatspot.train.trainable import choose_trainable, save_trained
 
 RECIPE = {"stage": "instruct", "sources": [{"folder": "none"}], "batch_tokens": 512, "learning_rate": 3e-3,

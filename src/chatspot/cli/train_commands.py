@@ -99,7 +99,7 @@ def rehearse(
     require_training()
     from chatspot.model.checkpoint import load_checkpoint
     from chatspot.model.nano import nano_checkpoint
-    from chatspot.train.rehearsal import write_rehearsal
+    from chatspot.train.abilities.rehearsal import write_rehearsal
 
     opened = load_checkpoint(start or nano_checkpoint())
     written, asked = write_rehearsal(opened.model, opened.processor, opened.settings, out, max_new_tokens)
@@ -142,7 +142,7 @@ def run_stage(
 
     places = Places(tuple(data), out, features or out.parent / "features", start, after)
     if plan:
-        from chatspot.train.forecast import plan_training
+        from chatspot.train.planning.forecast import plan_training
 
         def say(text: str) -> None:
             typer.echo(text, err=True)

@@ -17,6 +17,7 @@ TASK_TITLES = {
     "coco": "name the object (COCO)",
     "words": "read the word (ICDAR 2015)",
     "plates": "read the plate (OpenALPR)",
+    "names": "name the object (own labels)",
 }
 
 

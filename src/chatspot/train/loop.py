@@ -28,13 +28,13 @@ import torch
 from torch import Tensor
 
 from chatspot.errors import ChatSpotError, TrainingError
-from chatspot.train.features import View
 from chatspot.train.optimizer import MasterAdamW, rate_share
-from chatspot.train.packing import Step
 from chatspot.train.parallel import Trainee, World, own_passes
 from chatspot.train.recipe import Recipe
 from chatspot.train.state import STATES, Reached, save_state
 from chatspot.train.step import FLEX, FLEX_BLOCK, Batch, collate
+from chatspot.train.stream.features import View
+from chatspot.train.stream.packing import Step
 
 METRICS = "metrics.jsonl"
 AHEAD = 3  # steps that are read ahead

@@ -1,6 +1,6 @@
 """Fine-tuning without writing a recipe: what lies at ``--data`` becomes the sources of the packaged recipe.
 
-A tenth of what an epoch shows is rehearsal: conversation without a picture, against forgetting (see ``retention``).
+A tenth of what an epoch shows is rehearsal: conversation without a picture, against forgetting (see ``abilities``).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import yaml
 from chatspot.data.records import ANNOTATIONS
 from chatspot.data.shards import MANIFEST, read_manifest
 from chatspot.errors import RecipeError
+from chatspot.train.abilities.retention import packaged
 from chatspot.train.recipe import BUILTIN, Recipe, changed, parse_recipe
-from chatspot.train.retention import packaged
 
 REHEARSAL_SHARE = 0.1  # of the pictures and texts of an epoch; our choice, see docs/train.md
 

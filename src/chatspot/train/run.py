@@ -7,7 +7,7 @@ A run folder holds::
     first_sample.html    the first row of the run: what is learnt of it, its pictures, who looks at whom
     metrics.jsonl        a line a step (``loop``); curve.png and curve.html draw them
     skipped.jsonl        samples that could not be used, and why
-    abilities.json       what the model could do without pictures before and after (``retention``)
+    abilities.json       what the model could do without pictures before and after (``abilities``)
     state/               what the run needs to go on (``state``)
     checkpoint/          the result, a stock checkpoint folder
 """
@@ -29,26 +29,26 @@ from chatspot.errors import RecipeError
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
 from chatspot.model.freezing import freezing_table, part_rows
 from chatspot.model.nano import nano_checkpoint
-from chatspot.train.curve import draw_curve
-from chatspot.train.encoding import Branch, Encoder
-from chatspot.train.examples import Examples, open_examples
-from chatspot.train.first_sample import decoded, first_sample_text
-from chatspot.train.first_sample_page import write_first_sample
+from chatspot.train.abilities.retention import Abilities, abilities_table, keep_abilities, kept_abilities, measure
+from chatspot.train.looking.curve import draw_curve
+from chatspot.train.looking.first_sample import decoded, first_sample_text
+from chatspot.train.looking.first_sample_page import write_first_sample
+from chatspot.train.looking.progress import StepProgress
+from chatspot.train.looking.trackers import Trackers
 from chatspot.train.loop import Finished, loads, run_steps
-from chatspot.train.memory import Kind
 from chatspot.train.optimizer import MasterAdamW
-from chatspot.train.packing import Position, Step, steps, usable
 from chatspot.train.parallel import Trainee, World, consolidated, open_world, spread
-from chatspot.train.plan import available_bytes, config_of, plan, refuse
-from chatspot.train.progress import StepProgress
+from chatspot.train.planning.memory import Kind
+from chatspot.train.planning.plan import available_bytes, config_of, plan, refuse
 from chatspot.train.recipe import Recipe
-from chatspot.train.retention import Abilities, abilities_table, keep_abilities, kept_abilities, measure
-from chatspot.train.skipped import Skipped
 from chatspot.train.start import start_projector
 from chatspot.train.state import Reached, go_on_after, load_state
-from chatspot.train.trackers import Trackers
+from chatspot.train.stream.encoding import Branch, Encoder
+from chatspot.train.stream.examples import Examples, open_examples
+from chatspot.train.stream.packing import Position, Step, steps, usable
+from chatspot.train.stream.skipped import Skipped
+from chatspot.train.stream.vision import KeptFeatures, Pixels
 from chatspot.train.trainable import choose_trainable, save_trained
-from chatspot.train.vision import KeptFeatures, Pixels
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def train(
                          recipe.recompute)  # fmt: skip
         optimizer = MasterAdamW(trainee.parameters, trainee.rates)
         reached = begun(places, optimizer, world, console)
-        stream = StepStream(recipe, places, examples, trainee.checkpoint, world)
+        stream = StepStream(recipe, places, examples, trainee.checkpoint, world, console.print)
         show_first_sample(stream, places, trainee.checkpoint, world, console)
         finished = run_all(recipe, places, world, trainee, optimizer, stream, reached, console, trackers)
         conclude(finished, recipe, places, trainee, world, console)
@@ -134,7 +134,7 @@ def prepared(
     write_aside(places.run / "parts.txt", table + "\n")
     console.print(table)
     if recipe.projector_start == "answers":
-        kept = KeptFeatures(checkpoint, places.features)
+        kept = KeptFeatures(checkpoint, places.features, console.print)
         dialogues = first_epoch(recipe, examples, checkpoint, kept)
         start_projector(checkpoint.model, checkpoint.processor, dialogues, kept.cache)
     return checkpoint, rates
@@ -152,7 +152,7 @@ def first_epoch(recipe: Recipe, examples: Examples, checkpoint: Checkpoint, kept
 
 def measured(checkpoint: Checkpoint, recipe: Recipe, places: Places, world: World) -> Abilities:
     """What the model can do now; on the GPU where there is one."""
-    from chatspot.train.reading import find
+    from chatspot.train.stream.reading import find
 
     held_out = Path(find(recipe.held_out, places.data)) if recipe.held_out else None
     nn.Module.to(checkpoint.model, world.device)
@@ -180,11 +180,20 @@ def encoder_of(checkpoint: Checkpoint, recipe: Recipe) -> Encoder:
 class StepStream:
     """The run's steps from any position on, and what fills their image tokens."""
 
-    def __init__(self, recipe: Recipe, places: Places, examples: Examples, checkpoint: Checkpoint, world: World):
+    def __init__(
+        self,
+        recipe: Recipe,
+        places: Places,
+        examples: Examples,
+        checkpoint: Checkpoint,
+        world: World,
+        say: Callable[[str], None],
+    ):
         self.recipe, self.examples, self.world = recipe, examples, world
         self.encoder = encoder_of(checkpoint, recipe)
         self.pad_id: int = checkpoint.processor.tokenizer.pad_token_id
-        self.vision = KeptFeatures(checkpoint, places.features) if recipe.keep_features else Pixels(checkpoint)
+        kept = recipe.keep_features
+        self.vision = KeptFeatures(checkpoint, places.features, say) if kept else Pixels(checkpoint)
         self.skipped = Skipped(places.run / "skipped.jsonl" if world.first else None, recipe.most_skipped)
 
     def first(self) -> Step:

@@ -31,8 +31,8 @@ from chatspot.model.sheet_tower import LINE_FEATURES, LINE_STEPS, SheetTower
 from chatspot.model.text_line import FEATURES, read_classifier
 from chatspot.model.weights import line_weights
 from chatspot.prompts.encode import IGNORED
-from chatspot.train.encoding import Branch
-from chatspot.train.features import FeatureCache, View
+from chatspot.train.stream.encoding import Branch
+from chatspot.train.stream.features import FeatureCache, View
 
 RIDGE = 0.05  # of the features' variance
 LONGEST_NAME = 4  # tokens; longer answers are no names

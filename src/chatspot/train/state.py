@@ -29,8 +29,8 @@ from torch.distributed.checkpoint.state_dict_saver import save
 
 from chatspot.errors import RecipeError, TrainingError
 from chatspot.train.optimizer import MasterAdamW
-from chatspot.train.packing import Position
 from chatspot.train.parallel import World
+from chatspot.train.stream.packing import Position
 
 STATES, FACTS = "state", "state.json"
 KEPT = 2  # states

@@ -19,8 +19,8 @@ from transformers import LlavaForConditionalGeneration
 
 from chatspot.model.vision import raw_features, visual_tokens
 from chatspot.prompts.encode import IGNORED
-from chatspot.train.features import View
-from chatspot.train.packing import Row
+from chatspot.train.stream.features import View
+from chatspot.train.stream.packing import Row
 
 PADDING = -1  # the group of padding
 CHUNK_LOGITS = 2**24  # logits that are held at once: 64 MB in float32 (our choice)

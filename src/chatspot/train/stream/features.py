@@ -22,7 +22,7 @@ from PIL import Image
 from chatspot.errors import ImageError, TrainingError
 from chatspot.images import encoder_view
 from chatspot.regions import Region
-from chatspot.train.examples import Picture
+from chatspot.train.stream.examples import Picture
 
 CHUNK = 4  # pictures that pass the tower together; larger batches are slower on CPUs (measured)
 KEY_BYTES = 21  # 20 hexadecimal digits and a line end

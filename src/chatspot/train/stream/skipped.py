@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chatspot.errors import TrainingError
-from chatspot.train.reading import Skip
+from chatspot.train.stream.reading import Skip
 
 LISTED = 1000  # findings of a kind in the list; all are counted
 LEAST_SLOTS = 50  # before so many a share says nothing

@@ -18,8 +18,8 @@ from chatspot.messages import RegionPart
 from chatspot.prompts.encode import IGNORED
 from chatspot.prompts.reader import read_answer
 from chatspot.regions import Region
-from chatspot.train.features import View
-from chatspot.train.rows import Row
+from chatspot.train.stream.features import View
+from chatspot.train.stream.rows import Row
 
 LONGEST_CHARACTER = 8  # tokens that one character may take, before what they decode to is shown as it is
 INVISIBLE = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")  # Unicode's categories of what shows nothing, or moves the rest

@@ -19,7 +19,7 @@ from transformers import LlavaConfig
 from chatspot.errors import RecipeError
 from chatspot.model.checkpoint import check_folder, local_folder
 from chatspot.model.preset_7b import full_size_7b_configs, llava_config, settings_7b
-from chatspot.train.memory import (
+from chatspot.train.planning.memory import (
     CONTEXT,
     Kind,
     Pass,
@@ -30,9 +30,9 @@ from chatspot.train.memory import (
     peak,
     trainable,
 )
+from chatspot.train.planning.workload import Workload
 from chatspot.train.recipe import LowRank, Recipe
 from chatspot.train.shape import Shape, shape_of
-from chatspot.train.workload import Workload
 
 HEADROOM = 0.05  # share of a device's memory that a plan leaves free, for what its allocator wastes (our choice)
 KEPT_STATES = 2  # the newest state and the one before it (``state``)
@@ -88,7 +88,7 @@ class Plan:
 
     def table(self) -> str:
         """The plan as lines of text, numbers in columns."""
-        from chatspot.train.plan_table import plan_table
+        from chatspot.train.planning.plan_table import plan_table
 
         return plan_table(self)
 

@@ -11,9 +11,9 @@ from transformers import LlavaProcessor
 from chatspot.errors import DataError
 from chatspot.prompts import PromptSettings, encode, pictures, render
 from chatspot.prompts.encode import IGNORED, IMAGE_TOKEN
-from chatspot.train.examples import Dialogue, Example
-from chatspot.train.features import View
 from chatspot.train.recipe import Recipe
+from chatspot.train.stream.examples import Dialogue, Example
+from chatspot.train.stream.features import View
 
 
 @dataclass(frozen=True)

@@ -83,7 +83,7 @@ def draw_curves(runs: Sequence[Path], out: Path) -> Path | None:
     found = [(name, lines) for name, lines in zip(names(runs), map(metrics_of, runs), strict=True) if lines]
     if not found:
         return None
-    from chatspot.train.curve_page import curves_page
+    from chatspot.train.looking.curve_page import curves_page
 
     with saved_whole(out / "curve.png", "curves") as half:
         save_picture(found, half)

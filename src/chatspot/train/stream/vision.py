@@ -6,7 +6,8 @@ those that cannot be decoded, ``read(views)`` gives what fills the image tokens 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +18,17 @@ from torch import Tensor
 
 from chatspot.model.checkpoint import Checkpoint
 from chatspot.model.vision import raw_features, tower_identity
-from chatspot.train.features import CHUNK, FeatureCache, View, shown, unreadable
+from chatspot.train.stream.features import CHUNK, FeatureCache, View, shown, unreadable
 
 GPU_CHUNK = 64  # pictures that pass the tower together on a GPU (our choice)
+TELL_EVERY = 10  # seconds between words about pictures whose features are being computed (our choice)
 
 
 class KeptFeatures:
-    """Features in a folder: computed the first time they are asked for, in float32."""
+    """Features in a folder: computed the first time they are asked for, in float32. ``say`` is told how far that is."""
 
-    def __init__(self, checkpoint: Checkpoint, folder: Path):
-        self.model, self.processor = checkpoint.model, checkpoint.processor
+    def __init__(self, checkpoint: Checkpoint, folder: Path, say: Callable[[str], None]):
+        self.model, self.processor, self.say = checkpoint.model, checkpoint.processor, say
         config = self.model.config
         tower = self.model.model.vision_tower.float()
         tower.to(memory_format=torch.channels_last)  # the faster layout on CPUs
@@ -36,10 +38,19 @@ class KeptFeatures:
     def prepare(self, views: Sequence[View]) -> Mapping[View, str]:
         """Compute and keep what is missing; the views whose picture cannot be decoded, with the reason."""
         device = next(self.model.model.vision_tower.parameters()).device
+        told = time.monotonic()
+
+        def progress(done: int, total: int) -> None:
+            nonlocal told
+            if time.monotonic() - told > TELL_EVERY:
+                told = time.monotonic()
+                self.say(f"vision features: {done:,} of {total:,}")
+
         return self.cache.fill(
             views,
             encode=lambda pixels: raw_features(self.model, pixels.to(device)),
             pixels=lambda pictures: pixels_of(self.processor, pictures),
+            progress=progress,
             chunk=CHUNK if device.type == "cpu" else GPU_CHUNK,
         )
 

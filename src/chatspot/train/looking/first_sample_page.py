@@ -15,9 +15,9 @@ from chatspot.errors import ImageError
 from chatspot.images.overlay import COLORS, seam
 from chatspot.prompts.reader import BOX, read_region
 from chatspot.regions import Region
-from chatspot.train.curve_page import card_style, page_file
-from chatspot.train.features import View
-from chatspot.train.first_sample import Branch, FirstSample, Group, Piece, visible
+from chatspot.train.looking.curve_page import card_style, page_file
+from chatspot.train.looking.first_sample import Branch, FirstSample, Group, Piece, visible
+from chatspot.train.stream.features import View
 
 PICTURE_WH, VIEW_WH = (640, 480), (220, 220)  # pixels at most of a picture and of a focal view (our choice)
 QUALITY = 80  # of the JPEGs inside: about 50 KB a picture

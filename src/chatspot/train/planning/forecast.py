@@ -14,17 +14,17 @@ from transformers import LlavaConfig
 
 from chatspot.errors import RecipeError
 from chatspot.model.checkpoint import load_checkpoint
-from chatspot.train.examples import open_examples
-from chatspot.train.memory import CONTEXT, Kind
-from chatspot.train.packing import Position, Step, steps
 from chatspot.train.parallel import World
-from chatspot.train.plan import Plan, available_bytes, config_of, paper_config, plan, refuse
+from chatspot.train.planning.memory import CONTEXT, Kind
+from chatspot.train.planning.plan import Plan, available_bytes, config_of, paper_config, plan, refuse
+from chatspot.train.planning.workload import count_workload, probe
 from chatspot.train.recipe import Recipe
 from chatspot.train.run import Places, StepStream
-from chatspot.train.skipped import Skipped
 from chatspot.train.step import RegionLoss, collate
+from chatspot.train.stream.examples import open_examples
+from chatspot.train.stream.packing import Position, Step, steps
+from chatspot.train.stream.skipped import Skipped
 from chatspot.train.trainable import choose_trainable
-from chatspot.train.workload import count_workload, probe
 
 PAPER = "chatspot-7b"  # as the start: the paper's model in full size, planned without its weights
 PROBED = 3  # steps whose first pass is measured
@@ -70,7 +70,7 @@ def filled_in(
     checkpoint = load_checkpoint(places.start_folder())
     world = World(device=torch.device("cuda" if bare.kind == "cuda" and measured else "cpu"))
     rates = choose_trainable(checkpoint, recipe)
-    stream = StepStream(recipe, places, examples, checkpoint, world)
+    stream = StepStream(recipe, places, examples, checkpoint, world, say)
     todo = steps(examples, stream.encoder, recipe, Position(), Skipped(None, recipe.most_skipped))
     first: list[Step] = list(islice(todo, PROBED))
     workload = count_workload(chain(first, todo), recipe, bare.processes)

@@ -89,7 +89,7 @@ def find(name: str, data: Sequence[Path], *, holding: str = "") -> Path:
 def texts_file(name: str, data: Sequence[Path]) -> Path:
     """The file of text-only conversations that a recipe names; the package's own for BUILTIN."""
     if name == BUILTIN:
-        return Path(str(resources.files("chatspot.train").joinpath("texts", "rehearsal.jsonl")))
+        return Path(str(resources.files("chatspot.train.abilities").joinpath("texts", "rehearsal.jsonl")))
     return find(name, data)
 
 

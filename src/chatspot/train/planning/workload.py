@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from chatspot.errors import RecipeError
-from chatspot.train.memory import Pass
-from chatspot.train.packing import Step
 from chatspot.train.parallel import World, own_passes
+from chatspot.train.planning.memory import Pass
 from chatspot.train.recipe import Recipe
-from chatspot.train.rows import Row
 from chatspot.train.step import Batch
+from chatspot.train.stream.packing import Step
+from chatspot.train.stream.rows import Row
 
 MOST_STEPS = 50  # steps that are counted (our choice)
 WARM_UP, MEASURED = 1, 3  # passes of a probe: the first is slower, and not counted (our choice)

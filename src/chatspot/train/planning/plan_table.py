@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from chatspot.model.freezing import PartRow, freezing_table
-from chatspot.train.memory import number_bytes, trainable
-from chatspot.train.plan import Plan, device, gigabytes
-from chatspot.train.progress import duration
+from chatspot.train.looking.progress import duration
+from chatspot.train.planning.memory import number_bytes, trainable
+from chatspot.train.planning.plan import Plan, device, gigabytes
 
 
 def plan_table(plan: Plan) -> str:

@@ -16,8 +16,8 @@ from chatspot.errors import TrainingError
 from chatspot.messages import Conversation
 from chatspot.messages.conversation import conversation_from_json
 from chatspot.prompts import PromptSettings
-from chatspot.train.replies import replies, said
-from chatspot.train.retention import packaged
+from chatspot.train.abilities.replies import replies, said
+from chatspot.train.abilities.retention import packaged
 
 
 def write_rehearsal(

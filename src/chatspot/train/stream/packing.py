@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from itertools import islice
 
 from chatspot.errors import ChatSpotError, TrainingError
-from chatspot.train.encoding import Branch, Encoder
-from chatspot.train.examples import Example, Examples
-from chatspot.train.features import View
-from chatspot.train.reading import Skip
 from chatspot.train.recipe import Recipe
-from chatspot.train.rows import Row, pack
-from chatspot.train.skipped import Skipped
+from chatspot.train.stream.encoding import Branch, Encoder
+from chatspot.train.stream.examples import Example, Examples
+from chatspot.train.stream.features import View
+from chatspot.train.stream.reading import Skip
+from chatspot.train.stream.rows import Row, pack
+from chatspot.train.stream.skipped import Skipped
 
 __all__ = ["Position", "Row", "Skipped", "Step", "steps"]
 

@@ -18,8 +18,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from chatspot.prompts.encode import IGNORED
-from chatspot.train.encoding import Branch
-from chatspot.train.features import View
+from chatspot.train.stream.encoding import Branch
+from chatspot.train.stream.features import View
 
 
 @dataclass(frozen=True)

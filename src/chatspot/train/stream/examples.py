@@ -24,8 +24,8 @@ from chatspot.data.shards import MANIFEST, ShardEntry, joined, read_manifest, re
 from chatspot.errors import DataError, RecipeError
 from chatspot.images import open_image
 from chatspot.messages import Conversation
-from chatspot.train.reading import Skip, find, folder_file, read_lines, texts_file
 from chatspot.train.recipe import Recipe, Source
+from chatspot.train.stream.reading import Skip, find, folder_file, read_lines, texts_file
 
 
 @dataclass(frozen=True)

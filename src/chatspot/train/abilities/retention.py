@@ -35,7 +35,7 @@ from chatspot.messages import Conversation, ask
 from chatspot.model.vision import raw_features, visual_tokens
 from chatspot.prompts import PromptSettings, encode, render
 from chatspot.prompts.encode import IGNORED
-from chatspot.train.replies import evaluating, replies, said
+from chatspot.train.abilities.replies import evaluating, replies, said
 
 ABILITIES = "abilities.json"
 REPLY_TOKENS = 32  # enough for a sentence; what a model says after that is no answer to these questions

@@ -6,7 +6,18 @@ from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from chatspot.train.curve import CHARTS, LONG_SHARE, SMOOTHING, Chart, Curve, Point, curve_of, frame_of, thinned, ticks
+from chatspot.train.looking.curve import (
+    CHARTS,
+    LONG_SHARE,
+    SMOOTHING,
+    Chart,
+    Curve,
+    Point,
+    curve_of,
+    frame_of,
+    thinned,
+    ticks,
+)
 
 
 def curves_page(runs: Sequence[tuple[str, list[dict[str, Any]]]]) -> str:

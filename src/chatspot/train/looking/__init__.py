@@ -1,0 +1,1 @@
+"""What a run shows: progress, curves, its first row, trackers."""

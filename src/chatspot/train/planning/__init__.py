@@ -1,0 +1,1 @@
+"""What a run will need and how long it will take, said beforehand."""
