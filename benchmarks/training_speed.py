@@ -15,9 +15,10 @@ rates, steps of 32 dialogues, a process of its own. Rows:
     + packed     several dialogues in a row in place of padding
     + shared     dialogues about one picture share its visual tokens: what ``chatspot train instruct`` does
 
-``dialogues_per_s`` is over the timed steps (all but the first two), with their wait for data. ``three_epochs_per_s``
+``dialogues_per_s`` is over the timed steps (all but the first), with their wait for data. ``three_epochs_per_s``
 is over the paper's three epochs with ``features_s`` once. ``peak_mb`` is the largest resident memory of the process.
-Each row is measured ``--repeats`` times, in turn; the numbers are medians. Nothing else should run meanwhile.
+Each row is measured ``--repeats`` times, in turn; the numbers are medians, written after each turn. Nothing else should
+run meanwhile.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ from chatspot.train.trainable import choose_trainable
 ROWS = ("trainer", "sft", "padded", "+ logits", "+ features", "+ packed", "+ shared")
 LEAST, MOST = 4, 8  # questions about a picture
 STEP_DIALOGUES, MICRO_DIALOGUES = 32, 8  # of a step; that pass the model at once
-UNTIMED = 2  # steps
+UNTIMED = 1  # steps: the first
 ROW_TOKENS, MICRO_ROWS = 640, 2
 
 
@@ -262,15 +263,20 @@ def main() -> None:
     for _ in range(arguments.repeats):
         for name in arguments.rows:
             measured[name].append(alone(name, arguments.photos, arguments.pictures))
-            print(name, {key: round(value, 2) for key, value in measured[name][-1].items()}, file=sys.stderr)
+            print(name, {key: round(value, 2) for key, value in measured[name][-1].items()}, flush=True)
+        write(measured, arguments)
+        print(f"wrote {arguments.out}", flush=True)
+
+
+def write(measured: dict[str, list[dict[str, Any]]], arguments: argparse.Namespace) -> None:
+    """Write the medians so far."""
     rows = [
         {"row": name, "repeats": len(found), **{key: round(median(one[key] for one in found), 3) for key in found[0]}}
         for name, found in measured.items()
     ]
-    base = rows[0]
     for row in rows:
-        row["times_first_row"] = round(row["dialogues_per_s"] / base["dialogues_per_s"], 2)
-        row["times_first_row_three_epochs"] = round(row["three_epochs_per_s"] / base["three_epochs_per_s"], 2)
+        for key, times in (("dialogues_per_s", "times_first_row"), ("three_epochs_per_s", "times_first_row_3_epochs")):
+            row[times] = round(row[key] / rows[0][key], 2)
     facts = {
         "date": today(), "chatspot": __version__, "commit": source_commit(), "machine": machine(),
         "torch": torch.__version__, "python": platform.python_version(), "threads": torch.get_num_threads(),
@@ -280,7 +286,6 @@ def main() -> None:
     }  # fmt: skip
     arguments.out.parent.mkdir(parents=True, exist_ok=True)
     arguments.out.write_text(json.dumps(facts, indent=1) + "\n", "utf-8")
-    print(f"wrote {arguments.out}")
 
 
 if __name__ == "__main__":
