@@ -15,7 +15,7 @@ import csv
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from chatspot.data.faults import Faults, picture_frame
 from chatspot.data.records import Record
@@ -40,26 +40,22 @@ IMAGE_MARK = "<image>"  # stands before or after a question's text
 BEFORE = re.compile(r" (?=[.,](?!\d)|[;:!?%)\]]|'(?:s|re|ve|ll|d|m)\b|n't\b)")
 AFTER = re.compile(r"(?<=[(\[$#]) ")
 
+Captions: TypeAlias = dict[Path, tuple[str, list[str]]]
+"""Captions by picture, with the place of the first in the file."""
+
 
 def read_cc595k(folder: Path, split: str, faults: Faults) -> Iterator[Record]:
     """One record with one caption for each picture of ``chat.json`` that is there: about 15% of CC3M's addresses are
     dead, so ``images.zip`` has to be unpacked into ``images``."""
     CC595K.check(folder, split)
     file = folder / "chat.json"
-    captions: dict[Path, tuple[str, list[str]]] = {}
+    captions: Captions = {}
     for number, entry in enumerate(read_json(file, list, "a list of conversations, as LLaVA ships it")):
         where = place(file, f"[{number}]")
         with reported(where, faults):
             path, caption = captioned_picture(as_object(entry), folder)
-            if caption:
-                captions.setdefault(path, (where, []))[1].append(caption)
-            else:
-                faults.add("no answer", where, "the caption is empty")
-    for path, (where, texts) in captions.items():
-        frame = picture_frame(path, None, where, faults)
-        if frame is not None:
-            yield Record(path, frame.size, (), tuple(texts), CC595K.name, image_ids=(f"cc3m:{path.stem}",),
-                         licence=CC595K.licence)  # fmt: skip
+            keep_caption(captions, path, caption, where, faults)
+    yield from captioned_records(captions, CC595K, "cc3m", faults)
 
 
 def captioned_picture(entry: dict[str, Any], folder: Path) -> tuple[Path, str]:
@@ -71,6 +67,23 @@ def captioned_picture(entry: dict[str, Any], folder: Path) -> tuple[Path, str]:
         if as_object(turn).get("from") == "gpt":
             return path, readable(text_field(turn, "value").replace(IMAGE_MARK, " "))
     raise DataError("no turn of 'gpt' in 'conversations': no caption")
+
+
+def keep_caption(captions: Captions, path: Path, caption: str, where: str, faults: Faults) -> None:
+    """Put a picture's caption with its others; an empty one is a fault."""
+    if caption:
+        captions.setdefault(path, (where, []))[1].append(caption)
+    else:
+        faults.add("no answer", where, "the caption is empty")
+
+
+def captioned_records(captions: Captions, source: Source, photos: str, faults: Faults) -> Iterator[Record]:
+    """A record for each picture that is there, in the order of the captions; ``photos`` opens its id."""
+    for path, (where, texts) in captions.items():
+        frame = picture_frame(path, None, where, faults)
+        if frame is not None:
+            yield Record(path, frame.size, (), tuple(texts), source.name, image_ids=(f"{photos}:{path.stem}",),
+                         licence=source.licence)  # fmt: skip
 
 
 def readable(caption: str) -> str:
@@ -93,7 +106,7 @@ def read_flickr8k(folder: Path, split: str, faults: Faults) -> Iterator[Record]:
     with commas may stand in quotes or without."""
     FLICKR8K.check(folder, split)
     file = folder / "captions.txt"
-    captions: dict[Path, tuple[str, list[str]]] = {}
+    captions: Captions = {}
     for where, line in text_lines(file, "a picture and a caption a line"):
         if where == f"{file.name}:1" and line.replace(" ", "") == "image,caption":
             continue
@@ -104,15 +117,8 @@ def read_flickr8k(folder: Path, split: str, faults: Faults) -> Iterator[Record]:
             check_name(name)
             path = picture_path(folder / "images", name)
             caption = readable(as_text(unquoted(rest), "caption"))
-            if caption:
-                captions.setdefault(path, (where, []))[1].append(caption)
-            else:
-                faults.add("no answer", where, "the caption is empty")
-    for path, (where, texts) in captions.items():
-        frame = picture_frame(path, None, where, faults)
-        if frame is not None:
-            yield Record(path, frame.size, (), tuple(texts), FLICKR8K.name, image_ids=(f"flickr:{path.stem}",),
-                         licence=FLICKR8K.licence)  # fmt: skip
+            keep_caption(captions, path, caption, where, faults)
+    yield from captioned_records(captions, FLICKR8K, "flickr", faults)
 
 
 def unquoted(text: str) -> str:
