@@ -16,7 +16,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -40,9 +39,7 @@ def chatspot(*words: object) -> None:
 def walk(photos: Path, work: Path) -> None:
     """All commands of the page."""
     run = work / "runs" / "mine"
-    began = time.monotonic()
     chatspot("train", "instruct", "--data", photos / "train" / OWN, "--out", run)
-    seconds = time.monotonic() - began
     for name, model in (("before", []), ("after", ["--model", run / "checkpoint"])):
         for task, folder in ASKED:
             predictions = work / f"{name}-{folder}.jsonl"
@@ -56,7 +53,7 @@ def walk(photos: Path, work: Path) -> None:
         "kind": "run", "date": today(), "chatspot": __version__, "commit": source_commit(), "machine": machine(),
         "recipe": json.loads((run / "recipe.json").read_text("utf-8")), "steps": len(lines),
         "dialogues": sum(line["dialogues"] for line in lines), "tokens": sum(line["tokens"] for line in lines),
-        "steps_seconds": round(sum(line["seconds"] for line in lines), 1), "command_seconds": round(seconds, 1),
+        "seconds": round(sum(line["seconds"] for line in lines), 1),
         "peak_mb": max(line["peak_mb"] for line in lines),
     }  # fmt: skip
     facts["recipe"]["sources"][0]["folder"] = f"PHOTOS/train/{OWN}"
