@@ -1,13 +1,16 @@
-"""docs/train.md names a test for every fault: each must be there."""
+"""docs/train.md names a test for every fault: each must be there. Its numbers are those of a committed result."""
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
 from documents import ROOT
+from speed_table import speed_table, with_speed
 
-NAMED = sorted(set(re.findall(r"`(test_\w+\.py)::(\w+)`", (ROOT / "docs" / "train.md").read_text("utf-8"))))
+PAGE = ROOT / "docs" / "train.md"
+NAMED = sorted(set(re.findall(r"`(test_\w+\.py)::(\w+)`", PAGE.read_text("utf-8"))))
 
 
 def test_faults_are_named() -> None:
@@ -17,3 +20,12 @@ def test_faults_are_named() -> None:
 @pytest.mark.parametrize(("file", "test"), NAMED)
 def test_every_test_is_there(file: str, test: str) -> None:
     assert re.search(rf"^def {test}\(", (ROOT / "tests" / "train" / file).read_text("utf-8"), re.M)
+
+
+def test_the_speeds_are_those_that_were_measured() -> None:
+    text = PAGE.read_text("utf-8")
+    found = with_speed(text, speed_table(ROOT / "benchmarks" / "results"))
+    if os.environ.get("CHATSPOT_UPDATE_README"):
+        PAGE.write_text(found, "utf-8")
+        return
+    assert text == found
