@@ -2,9 +2,9 @@
 
     python benchmarks/groceries.py --photos PHOTOS --work WORK       # writes benchmarks/results/groceries/*.json
 
-It types the commands that the page shows and nothing else: train on PHOTOS/train/groceries_boxes, then ask the nano
+It types the commands that the page shows: train on PHOTOS/train/groceries_boxes, then ask the nano
 that ships and the trained one about PHOTOS/heldout/groceries_boxes (was it learnt?) and PHOTOS/heldout/coco (what was
-forgotten?). ``abilities.json`` is the run's own record of what both can do without pictures; ``run.json`` says how long
+forgotten?). What the shipped nano says to COCO is a committed result already. ``abilities.json`` is the run's own record of what both can do without pictures; ``run.json`` says how long
 it took. What is there in WORK is not done again. ``CHATSPOT_UPDATE_README=1 pytest tests/docs`` then writes the numbers
 into the page.
 """
@@ -42,6 +42,9 @@ def walk(photos: Path, work: Path) -> None:
     chatspot("train", "instruct", "--data", photos / "train" / OWN, "--out", run)
     for name, model in (("before", []), ("after", ["--model", run / "checkpoint"])):
         for task, folder in ASKED:
+            if (name, task) == ("before", "coco"):  # the row of the README's table: asked once is enough
+                shutil.copy(RESULTS.parent / "nano-coco-box.json", RESULTS / f"{name}-{folder}.json")
+                continue
             predictions = work / f"{name}-{folder}.jsonl"
             chatspot(
                 "eval", "predict", "--task", task, "--data", photos / "heldout" / folder, "--out", predictions, *model
