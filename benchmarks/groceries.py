@@ -3,9 +3,9 @@
     python benchmarks/groceries.py --photos PHOTOS --work WORK       # writes benchmarks/results/groceries/*.json
 
 It types the commands that the page shows: train on PHOTOS/train/groceries_boxes, then ask the nano that ships and the
-trained one about PHOTOS/heldout/groceries_boxes (was it learnt?) and PHOTOS/heldout/coco (what was forgotten?). What the
-shipped nano says to COCO is a committed result already. ``abilities.json`` is the run's own record of what both can do
-without pictures; ``run.json`` says how long it took. What is there in WORK is not done again.
+trained one about PHOTOS/heldout/groceries_boxes (was it learnt?) and PHOTOS/heldout/coco (what was forgotten?). What
+the shipped nano says to COCO is a committed result already. ``abilities.json`` is the run's own record of what both can
+do without pictures; ``run.json`` says how long it took. What is there in WORK is not done again.
 ``CHATSPOT_UPDATE_README=1 pytest tests/docs`` then writes the numbers into the page.
 """
 
