@@ -5,11 +5,17 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
+import re
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import openai
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -78,3 +84,48 @@ def test_the_result_answers(runs: Path, drawn: Path) -> None:
     answer = spot.ask(drawn / "shapes" / "images" / "0.png", "What is this?", box)
     assert isinstance(answer.text, str)
     assert 0 <= answer.confidence <= 1
+
+
+def test_the_result_is_served(runs: Path, drawn: Path) -> None:
+    """A server process with the trained checkpoint, asked by OpenAI's own client."""
+    command = [
+        sys.executable,
+        "-m",
+        "chatspot",
+        "serve",
+        "--port",
+        "0",
+        "--model",
+        str(runs / "instruct" / "checkpoint"),
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            url = re.search(r"http://\S+", server.stdout.readline())
+            assert url is not None, server.communicate()[1]
+            assert answered(url[0], drawn / "shapes" / "images" / "0.png").choices[0].finish_reason in (
+                "stop",
+                "length",
+            )
+        finally:
+            server.kill()
+
+
+def answered(url: str, picture: Path) -> openai.types.chat.ChatCompletion:
+    """An answer about a box, once the server has opened its model."""
+    photo = base64.b64encode(picture.read_bytes()).decode()
+    content = [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{photo}"}},
+        {"type": "text", "text": "What is this?"},
+        {"type": "region", "box": [0.05, 0.15, 0.29, 0.87], "image": 0},
+    ]
+    deadline = time.monotonic() + 120
+    with openai.OpenAI(base_url=url, api_key="none", max_retries=0) as client:
+        while True:
+            try:
+                return client.chat.completions.create(
+                    model="chatspot", messages=[{"role": "user", "content": content}], max_tokens=8
+                )
+            except (openai.APIConnectionError, openai.InternalServerError):
+                assert time.monotonic() < deadline, "the server was never ready"
+                time.sleep(0.2)

@@ -1,4 +1,4 @@
-"""The command line: ``chatspot ask``, ``chat``, ``demo``, ``info``, ``data``, ``train``, ``eval``."""
+"""The command line: ``chatspot ask``, ``chat``, ``serve``, ``demo``, ``info``, ``data``, ``regions``, ``train``, ``eval``."""
 
 from __future__ import annotations
 

@@ -21,6 +21,7 @@ from chatspot.cli.eval_commands import eval_app
 from chatspot.cli.info import info
 from chatspot.cli.options import one_line
 from chatspot.cli.regions_commands import regions_app
+from chatspot.cli.serve_commands import serve
 from chatspot.cli.train_commands import train_app
 from chatspot.errors import ChatSpotError
 
@@ -67,6 +68,7 @@ app.command(cls=AskCommand)(ask)
 app.command()(chat)
 app.command()(demo)
 app.command()(info)
+app.command()(serve)
 app.add_typer(data_app)
 app.add_typer(regions_app)
 app.add_typer(train_app)

@@ -1,5 +1,5 @@
 """Engines: what computes the answer to a conversation (``TorchEngine`` is in ``chatspot.engine.torch_engine``)."""
 
-from chatspot.engine.interface import Engine, Reply, Request
+from chatspot.engine.interface import Batch, Engine, Growing, Prepared, Reply, Request
 
-__all__ = ["Engine", "Reply", "Request"]
+__all__ = ["Batch", "Engine", "Growing", "Prepared", "Reply", "Request"]

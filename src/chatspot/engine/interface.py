@@ -6,9 +6,9 @@ Python interface to the command line and evaluation, knows only what stands here
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from PIL import Image
 
@@ -65,6 +65,52 @@ class Reply:
         return read_answer(self.text)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A request that an engine made ready to be computed. ``prompt`` is that engine's own, with ``len(prompt.ids)``
+    tokens; at most ``max_new_tokens`` are answered, which may be fewer than the request allows."""
+
+    request: Request
+    prompt: Any
+    max_new_tokens: int
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Tokens that the model reads, those of the pictures included."""
+        return len(self.prompt.ids)
+
+
+class Growing(Protocol):
+    """An answer while it grows in a batch."""
+
+    @property
+    def reply(self) -> Reply | None:
+        """The whole answer, once it has ended."""
+
+    def read(self) -> str:
+        """The text that came since the last call; no later token changes it."""
+
+
+class Batch(Protocol):
+    """Answers that grow together, each by a token at a step. Requests join and leave between steps, and an answer that
+    has ended leaves by itself; what else is in the batch does not change an answer. One thread uses it."""
+
+    def __len__(self) -> int:
+        """How many answers are growing."""
+
+    def has_room(self, prepared: Prepared) -> bool:
+        """Whether the request fits into the memory set aside; always so for an empty batch."""
+
+    def join(self, prepared: Sequence[Prepared]) -> Sequence[Growing]:
+        """Read the prompts and choose each answer's first token. When it raises, the batch is as before."""
+
+    def step(self) -> None:
+        """Choose the next token of every answer."""
+
+    def leave(self, gone: Collection[Growing]) -> None:
+        """End these answers now; they have no reply."""
+
+
 class Engine(Protocol):
     """What computes answers; greedy, so the same request gives the same answer."""
 
@@ -91,3 +137,10 @@ class Engine(Protocol):
 
         Raises ``MessageError`` as ``answer`` does, with the first piece.
         """
+
+    def prepare(self, request: Request) -> Prepared:
+        """The request made ready to join a batch, in any thread. An answer longer than the model's text limit leaves
+        room for may be as long as there is room for. Raises ``MessageError`` when the prompt leaves none."""
+
+    def batch(self) -> Batch:
+        """An empty batch."""

@@ -6,8 +6,8 @@
     pictures     -> tower -> visual tokens   kept by content, so further questions about a picture do not encode it
     both         -> embeddings -> tokens     one cached forward pass of the stock model for each token
 
-Choosing tokens is a plain loop and not ``generate()``: batches, streams and log-probabilities come from the same few
-lines, and a stream that its reader leaves simply stops. A test holds it against ``generate()``.
+Choosing tokens is a plain loop (``lanes``) and not ``generate()``: batches that requests join and leave, streams and
+log-probabilities come from the same few lines. A test holds it against ``generate()``.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import torch
 from PIL import Image
 from torch import Tensor
-from transformers import DynamicCache, LlavaForConditionalGeneration
+from transformers import LlavaForConditionalGeneration
 
-from chatspot.engine.interface import Finish, Reply, Request
+from chatspot.engine.interface import Prepared, Reply, Request
+from chatspot.engine.lanes import Lanes
+from chatspot.engine.running import GrowingAnswer, RunningBatch
 from chatspot.errors import MessageError
 from chatspot.images import encoder_view
 from chatspot.model.checkpoint import Checkpoint
 from chatspot.model.sheet_tower import SheetTower
 from chatspot.model.vision import raw_features, visual_tokens
 from chatspot.prompts import PromptSettings, encode, pictures, render
-from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN
+from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN, ONE_AT_A_TIME
 from chatspot.regions import Region
 
 ViewKey: TypeAlias = Hashable  # a picture's content hash and the region of its focal view, or None for the whole
@@ -40,6 +42,7 @@ ViewKey: TypeAlias = Hashable  # a picture's content hash and the region of its 
 TEXT_LIMIT = 2048  # tokens of prompt and answer together; source: the paper
 CPU_CHUNK, GPU_CHUNK = 4, 32  # pictures that pass the tower together; on CPUs larger batches are slower (measured)
 BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}  # padded prompt and answer tokens computed together; bounds the memory
+RUNNING_TOKENS = {"cpu": 8192, "cuda": 65536}  # the same for a batch that requests join; nano keeps 23 kB a token
 KEPT_BYTES = 64 * 2**20  # visual tokens that are kept; nano's are 18 kB a picture, the paper's 2 MB
 BYTE_TOKEN = re.compile("<0x[0-9A-F]{2}>")  # a LLaMA tokenizer's token for a single byte
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"  # how the tokenizer writes bytes that are no whole character
@@ -57,15 +60,6 @@ class Prompt:
     def length(self) -> int:
         """Tokens of the prompt and of the longest answer to it."""
         return len(self.ids) + self.max_new_tokens
-
-
-@dataclass
-class Answering:
-    """An answer while it grows."""
-
-    ids: list[int] = field(default_factory=list)
-    logprob: float = 0.0
-    ended: bool = False
 
 
 class TorchEngine:
@@ -123,10 +117,17 @@ class TorchEngine:
         hashes: dict[int, str] = {}
         prompts = [self.prompt(request, number, hashes) for number, request in enumerate(requests)]
         replies: dict[int, Reply] = {}
-        for batch in batches(prompts, BATCH_TOKENS.get(self._device.type, BATCH_TOKENS["cpu"])):
-            views = self.encoded([requests[number] for number in batch], [prompts[number] for number in batch])
-            answers = self.decode([prompts[number] for number in batch], views)
-            replies.update(zip(batch, map(self.reply, answers), strict=True))
+        for numbers in batches(prompts, BATCH_TOKENS.get(self._device.type, BATCH_TOKENS["cpu"])):
+            views = self.encoded([requests[number] for number in numbers], [prompts[number] for number in numbers])
+            answers = [GrowingAnswer(self, prompts[number].max_new_tokens) for number in numbers]
+            for tokens, logprobs in self.steps([prompts[number] for number in numbers], views):
+                for answer, token, logprob in zip(answers, tokens, logprobs, strict=True):
+                    if answer.reply is None:
+                        answer.grow(token, logprob)
+                done = {number: a.reply for number, a in zip(numbers, answers, strict=True) if a.reply is not None}
+                if len(done) == len(numbers):
+                    replies.update(done)
+                    break
         return [replies[number] for number in range(len(requests))]
 
     def stream(self, request: Request) -> Iterator[str]:
@@ -135,16 +136,26 @@ class TorchEngine:
         Raises ``MessageError`` as ``answer`` does, with the first piece.
         """
         prompt = self.prompt(request, 0, {})
-        answering, said = Answering(), ""
+        answer = GrowingAnswer(self, prompt.max_new_tokens)
         for tokens, logprobs in self.steps([prompt], self.encoded([request], [prompt])):
-            self.grow(answering, tokens[0], logprobs[0])
-            done = answering.ended or len(answering.ids) == prompt.max_new_tokens
-            text = self.text(answering.ids) if done else self.settled_text(answering.ids)
-            if len(text) > len(said):
-                yield text[len(said) :]
-                said = text
-            if done:
+            answer.grow(tokens[0], logprobs[0])
+            if piece := answer.read():
+                yield piece
+            if answer.reply is not None:
                 return
+
+    def prepare(self, request: Request) -> Prepared:
+        """The request as ids; an answer longer than the text limit leaves room for is allowed what there is room for.
+
+        Raises ``MessageError`` when the prompt leaves no room.
+        """
+        prompt = self.prompt(replace(request, max_new_tokens=1), 0, {})
+        most = min(request.max_new_tokens, self.text_limit - len(prompt.ids))
+        return Prepared(request, replace(prompt, max_new_tokens=most), most)
+
+    def batch(self) -> RunningBatch:
+        """An empty batch that requests join and leave."""
+        return RunningBatch(self, RUNNING_TOKENS.get(self._device.type, RUNNING_TOKENS["cpu"]))
 
     def prompt(self, request: Request, number: int, hashes: dict[int, str]) -> Prompt:
         """Request ``number`` as ids and views; ``hashes`` keeps the content hash of each picture object seen."""
@@ -199,54 +210,20 @@ class TorchEngine:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         return visual_tokens(self.model, raw_features(self.model, pixels)).to(self.dtype)
 
-    def decode(self, prompts: Sequence[Prompt], views: dict[ViewKey, Tensor]) -> list[Answering]:
-        """The answers to a batch of prompts."""
-        answers = [Answering() for _ in prompts]
-        for tokens, logprobs in self.steps(prompts, views):
-            open_rows = 0
-            for answering, prompt, token, logprob in zip(answers, prompts, tokens, logprobs, strict=True):
-                if not answering.ended and len(answering.ids) < prompt.max_new_tokens:
-                    self.grow(answering, token, logprob)
-                    open_rows += not answering.ended and len(answering.ids) < prompt.max_new_tokens
-            if not open_rows:
-                break
-        return answers
-
     def steps(self, prompts: Sequence[Prompt], views: dict[ViewKey, Tensor]) -> Iterator[tuple[list[int], list[float]]]:
-        """Token after token of a left-padded batch, with log-probabilities: one of each for every row, without end.
+        """Token after token of a batch, with log-probabilities: one of each for every row, without end.
 
-        A row that has ended goes on until its reader stops; rows do not see each other.
+        A row that has ended goes on until its reader stops, so a row's numbers depend on the batch alone, to the bit.
         """
-        length = max(len(prompt.ids) for prompt in prompts)
-        padding = torch.tensor([length - len(prompt.ids) for prompt in prompts], device=self._device)
-        mask = torch.arange(length, device=self._device) >= padding[:, None]
-        embeddings = self.embedded(prompts, views, length)
-        cache = DynamicCache(config=self.text_config)
-        positions = (torch.arange(length, device=self._device) - padding[:, None]).clamp(min=0)
-        padded = bool(padding.any())
+        lanes = self.lanes(prompts, views)
         while True:
-            tokens, logprobs = self.step(embeddings, mask.long() if padded else None, positions, cache)
-            yield tokens.tolist(), logprobs.tolist()
-            embeddings = self.model.get_input_embeddings()(tokens)[:, None].detach()
-            mask = torch.cat([mask, mask.new_ones(len(prompts), 1)], dim=1)
-            positions = positions[:, -1:] + 1
+            yield lanes.tokens.tolist(), lanes.logprobs.tolist()
+            lanes.step()
 
-    @torch.inference_mode()
-    def step(
-        self, embeddings: Tensor, mask: Tensor | None, positions: Tensor, cache: DynamicCache
-    ) -> tuple[Tensor, Tensor]:
-        """The likeliest next token of each row and its log-probability, both [rows]; ``cache`` grows."""
-        hidden = self.model.model(
-            inputs_embeds=embeddings,
-            attention_mask=mask,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-        ).last_hidden_state
-        # A row at a time [rows, hidden]: as [rows, 1, hidden] torch would copy the vocabulary's weights for every row.
-        logits = self.model.lm_head(hidden[:, -1])
-        best, tokens = logits.float().log_softmax(dim=-1).max(dim=-1)
-        return tokens, best
+    def lanes(self, prompts: Sequence[Prompt], views: dict[ViewKey, Tensor]) -> Lanes:
+        """The prompts as rows that have read them."""
+        lengths = [len(prompt.ids) for prompt in prompts]
+        return Lanes(self.model, self.embedded(prompts, views, max(lengths)), lengths)
 
     @torch.inference_mode()
     def embedded(self, prompts: Sequence[Prompt], views: dict[ViewKey, Tensor], length: int) -> Tensor:
@@ -260,21 +237,11 @@ class TorchEngine:
                 embeddings[row, length - len(prompt.ids) :][places] = torch.cat([views[key] for key in prompt.views])
         return embeddings
 
-    def grow(self, answering: Answering, token: int, logprob: float) -> None:
-        """Add a token to an answer."""
-        answering.ids.append(token)
-        answering.logprob += logprob
-        answering.ended = token in self.end_ids
-
-    def reply(self, answering: Answering) -> Reply:
-        """A finished answer."""
-        finish: Finish = "end" if answering.ended else "length"
-        return Reply(self.text(answering.ids), tuple(answering.ids), answering.logprob, finish)
-
     def text(self, ids: Sequence[int]) -> str:
         """The text of an answer's tokens: box markup stays, control tokens do not."""
         shown = [token for token in ids if token not in self.hidden_ids]
-        return str(self.tokenizer.decode(shown, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        with ONE_AT_A_TIME:  # before 0.22, tokenizers fails where one thread decodes while another sets up encoding
+            return str(self.tokenizer.decode(shown, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
     def settled_text(self, ids: Sequence[int]) -> str:
         """What of ``text(ids)`` no further token can change: without a character that lacks bytes, and without single

@@ -22,6 +22,11 @@ Kind = Literal["cpu", "cuda"]
 FOUR_BIT = 0.5 + 1 / 64 + 4 / (64 * 256)  # bytes of an nf4 weight with its doubly quantised scales: QLoRA, section 3
 CONTEXT = 550_000_000  # bytes that CUDA and its libraries hold for a process before the first tensor (our choice)
 READ_AHEAD = 4  # steps whose features are in memory: the one that trains and loop.AHEAD = 3 more
+# glibc's malloc places tensors at multiples of 64 bytes, for which a freed block of the same size is too small: what
+# was freed between tensors that stay is not used again. HOLES: its share, measured on nano
+# (benchmarks/plan_memory.py). MALLOC_MMAP_THRESHOLD_=131072 leaves none, and steps take half as long again.
+HOLES = 0.6
+WORK_SPACE = 80_000_000  # bytes that torch's libraries keep on a CPU once they have computed something (measured)
 LOGIT_BYTES = 12  # a logit in the backward pass: log-softmax, its gradient and the logit's, float32 each
 
 
@@ -77,15 +82,29 @@ def number_bytes(recipe: Recipe, shape: Shape) -> int:
     return PRECISIONS.get(recipe.precision, shape.precision).itemsize
 
 
-def memory_terms(recipe: Recipe, shape: Shape, load: Pass, processes: int, program: float) -> list[Term]:
+def memory_terms(recipe: Recipe, shape: Shape, load: Pass, processes: int, kind: Kind, program: float) -> list[Term]:
     """All terms for one of ``processes``; ``program`` is what the process holds before it opens a model."""
-    return [
+    terms = [
         Term("program", program, "Python, torch and their libraries"),
         *weight_terms(recipe, shape, processes),
         *optimizer_terms(recipe, shape, load, processes),
         *pass_terms(recipe, shape, load),
         *sharding_terms(recipe, shape, processes),
     ]
+    return terms if kind == "cuda" else [*terms, *cpu_terms(recipe, shape, load, terms)]
+
+
+def cpu_terms(recipe: Recipe, shape: Shape, load: Pass, terms: list[Term]) -> Iterator[Term]:
+    """What a CPU takes beside the tensors: WORK_SPACE, and HOLES; with low-rank layers also in place of the plain
+    layers' outputs, which are freed when the update is added to them."""
+    yield Term("work space", WORK_SPACE, "of torch's libraries")
+    freed = next(term.size for term in terms if term.name == "activations")
+    if recipe.low_rank.rank:
+        outputs = number_bytes(recipe, shape) * (3 * shape.hidden + 2 * shape.keys + 2 * shape.inner)
+        freed += outputs * load.rows * load.tokens * (1 if recipe.recompute else shape.layers)
+    yield Term(
+        "holes", HOLES * freed, "freed between activations, and too small to be used again (glibc's malloc)", "pass"
+    )
 
 
 def weight_terms(recipe: Recipe, shape: Shape, processes: int) -> Iterator[Term]:
@@ -154,9 +173,7 @@ def layer_activations(recipe: Recipe, shape: Shape, load: Pass) -> float:
     keys = h if masked else shape.keys  # with a mask, keys and values are repeated for each head (transformers' sdpa)
     token = 2 * (4 * h + 4)  # two norms: their input and its scale, float32
     token += 2 * b * h if whole else 0  # ... the normalised input, for the norm's own weight
-    token += (
-        2 * b * h + b * i if inputs else 0
-    )  # what the linear layers are given: twice the norm's output, once the MLP's
+    token += (2 * b * h + b * i) if inputs else 0  # ... what the linear layers are given: the norms' outputs, the MLP's
     token += b * (2 * h + 2 * keys) + 4 * shape.heads  # attention: queries, output, keys and values; log-sums, float32
     token += 3 * b * i  # MLP: gate, its activation, and the other factor
     token += b * 7 * recipe.low_rank.rank  # the seven low-rank layers' middles

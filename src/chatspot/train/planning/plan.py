@@ -61,7 +61,7 @@ class Plan:
     @property
     def terms(self) -> list[Term]:
         """The memory of one device, term by term."""
-        return memory_terms(self.recipe, self.shape, self.load, self.processes, self.program)
+        return memory_terms(self.recipe, self.shape, self.load, self.processes, self.kind, self.program)
 
     @property
     def bytes(self) -> float:

@@ -1,0 +1,72 @@
+"""``chatspot serve``: OpenAI's chat interface over the model, with regions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from chatspot.cli import options
+from chatspot.errors import ChatSpotError
+
+MEGABYTE = 2**20
+
+
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on; other machines reach 0.0.0.0.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port; 0 is any free one.")] = 8000,
+    api_key: Annotated[
+        str | None, typer.Option(envvar="CHATSPOT_API_KEY", help="What clients send as their key.", show_default=False)
+    ] = None,
+    unprotected: Annotated[bool, typer.Option(help="Let other machines in without a key.")] = False,
+    region_text: Annotated[bool, typer.Option(help="Read <box>...</box> in texts as regions.")] = True,
+    max_tokens: Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")] = 512,
+    max_body: Annotated[float, typer.Option(min=0.01, help="Largest request, in MB.")] = 32,
+    max_pixels: Annotated[int, typer.Option(min=1, max=64_000_000, help="Largest picture, in pixels.")] = 25_000_000,
+    max_pictures: Annotated[int, typer.Option(min=0, help="Most pictures of a conversation.")] = 8,
+    max_regions: Annotated[int, typer.Option(min=0, help="Most regions of a conversation.")] = 32,
+    batch: Annotated[int, typer.Option(min=1, help="Answers computed together.")] = 16,
+    queue: Annotated[int, typer.Option(min=0, help="Requests that may wait; further ones get 429.")] = 64,
+    memory: Annotated[float, typer.Option(min=1, help="MB for bodies and pictures of all requests.")] = 1024,
+    body_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for a request to come in.")] = 30,
+    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for a whole answer, waiting included.")] = 120,
+    grace: Annotated[float, typer.Option(min=0, help="Seconds for running answers after SIGTERM.")] = 30,
+    no_focal_view: options.NoFocalView = False,
+    model: options.Model = None,
+    device: options.Device = "auto",
+) -> None:
+    """Serve the model to OpenAI's clients: chatspot serve --port 8000"""
+    try:
+        from chatspot.serve import server
+    except ModuleNotFoundError as error:
+        raise ChatSpotError(f"serving needs {error.name}, which is not installed: pip install 'chatspot[serve]'"
+                            ) from error  # fmt: skip
+    from chatspot.engine import Engine
+    from chatspot.serve.limits import Limits
+    from chatspot.serve.service import Settings
+
+    server.check_exposure(host, api_key, unprotected)
+    limits = Limits(
+        body_bytes=int(max_body * MEGABYTE),
+        pixels=max_pixels,
+        pictures=max_pictures,
+        regions=max_regions,
+        tokens=max_tokens,
+        default_tokens=min(max_tokens, Limits.default_tokens),
+        batch=batch,
+        queue=queue,
+        held_bytes=int(memory * MEGABYTE),
+        body_s=body_timeout,
+        answer_s=timeout,
+        grace_s=grace,
+    )
+    listener = server.listening(host, port)
+    settings = Settings(limits, api_key, region_text, server.allowed_hosts(host, api_key))
+
+    def open_engine() -> Engine:
+        from chatspot.spot import ChatSpot
+
+        return ChatSpot.from_pretrained(model, device=device, focal_view=False if no_focal_view else None).engine
+
+    typer.echo(f"chatspot serves {server.address_of(listener)}/v1 (the model is being opened; Ctrl-C ends)")
+    server.run(open_engine, listener, settings, closing=lambda: typer.echo("chatspot has answered everybody"))

@@ -1,0 +1,175 @@
+"""From a body's bytes to a request that can be computed. Runs in the reading thread."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import pydantic_core
+from PIL import Image
+from pydantic import ValidationError
+
+from chatspot.engine import Engine, Prepared, Request
+from chatspot.errors import ChatSpotError, MessageError, RegionError
+from chatspot.messages import Conversation, ImagePart, Message, Part, RegionPart, TextPart
+from chatspot.prompts import read_answer
+from chatspot.regions import region_from_json
+from chatspot.serve import protocol
+from chatspot.serve.limits import MOST_CHARACTERS, MOST_POINTS, MOST_RUNS, PIXEL_BYTES, Limits
+from chatspot.serve.pictures import decoded, picture_bytes, pixel_count
+from chatspot.serve.protocol import ChatRequest
+from chatspot.serve.refusals import Refusal
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A request that was understood. ``image`` is the picture that regions of the answer are read on."""
+
+    chat: ChatRequest
+    prepared: Prepared
+    image: int
+
+
+def read_request(
+    body: bytes, engine: Engine, names: tuple[str, ...], limits: Limits, region_text: bool, hold: Callable[[int], None]
+) -> Asked:
+    """The request in ``body``. ``names`` are the model's; ``hold`` is told how many bytes the pictures will take,
+    before they are decoded, and may refuse. Raises ``Refusal`` for whatever cannot be answered."""
+    chat = parsed(body)
+    if chat.model not in names:
+        known = " or ".join(repr(name) for name in names)
+        raise Refusal(404, "model_not_found", f"there is no model {chat.model[:100]!r} here, it is {known}",
+                      param="model")  # fmt: skip
+    if chat.region_text is not None:
+        region_text = chat.region_text
+    told = Telling(limits, region_text)
+    for number, message in enumerate(chat.messages):
+        told.take(message, f"messages.{number}", chat.style or "short")
+    pixels = [pixel_count(raw, limits.pixels, param) for raw, param in told.pictures]
+    hold(sum(pixels) * PIXEL_BYTES)
+    images = tuple(decoded(raw, param) for raw, param in told.pictures)
+    wanted = chat.max_completion_tokens or chat.max_tokens or limits.default_tokens
+    return Asked(chat, prepared(engine, told.messages, images, min(wanted, limits.tokens)), told.pointed_at)
+
+
+def prepared(engine: Engine, messages: list[Message], images: tuple[Image.Image, ...], max_new_tokens: int) -> Prepared:
+    """The conversation made ready by the engine."""
+    try:
+        request = Request(Conversation(tuple(messages)), images, max_new_tokens)
+    except MessageError as error:
+        raise Refusal(400, "invalid_messages", str(error), param="messages") from error
+    try:
+        return engine.prepare(request)
+    except MessageError as error:
+        raise Refusal(400, "context_length_exceeded", str(error), param="messages") from error
+
+
+def parsed(body: bytes) -> ChatRequest:
+    """The body's fields."""
+    try:
+        value = pydantic_core.from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise Refusal(400, "invalid_json", f"the body is no JSON: {error}") from error
+    try:
+        return ChatRequest.model_validate(value)
+    except ValidationError as error:
+        fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        param = ".".join(map(str, places(fault["loc"])))
+        if fault["type"] == "extra_forbidden":
+            raise Refusal(400, "unknown_field", f"the field {param} is not known here; leave it out",
+                          param=param) from error  # fmt: skip
+        raise Refusal(400, "invalid_value", f"{param or 'the body'}: {fault['msg']}", param=param or None) from error
+
+
+def places(location: tuple[int | str, ...]) -> Iterator[int | str]:
+    """Where a fault is, without the names of union members: they stand behind the number of a list's element and
+    behind "content"."""
+    before: int | str = ""
+    for place in location:
+        tag = isinstance(place, str) and (isinstance(before, int) or before == "content")
+        if not tag:
+            yield place
+        before = "" if tag else place
+
+
+@dataclass
+class Telling:
+    """A conversation as it is read, message after message."""
+
+    limits: Limits
+    region_text: bool
+    messages: list[Message] = field(default_factory=list)
+    pictures: list[tuple[bytes, str]] = field(default_factory=list)  # with the place in the request
+    regions: int = 0
+    characters: int = 0
+    points: int = 0
+    runs: int = 0
+    pointed_at: int = 0
+
+    def take(self, message: protocol.Message, param: str, style: str) -> None:
+        """Read the next message. A message's pictures come before its words, as the model was trained."""
+        content = message.content
+        given = [protocol.TextContent(type="text", text=content)] if isinstance(content, str) else content
+        parts: list[Part] = []
+        for number, part in enumerate(given):
+            if isinstance(part, protocol.ImageContent):
+                place = f"{param}.content.{number}.image_url"
+                if len(self.pictures) == self.limits.pictures:
+                    raise Refusal(400, "too_many_images", f"at most {self.limits.pictures} pictures are taken",
+                                  param=place)  # fmt: skip
+                self.pictures.append((picture_bytes(part.image_url.url, place), place))
+                parts.append(ImagePart())
+        if parts:
+            self.pointed_at = len(self.pictures) - 1
+        named: list[int] = []
+        for number, part in enumerate(given):
+            if isinstance(part, protocol.TextContent):
+                parts += self.words(part.text, message.role, f"{param}.content.{number}")
+            elif isinstance(part, protocol.RegionContent):
+                parts.append(self.region(part, f"{param}.content.{number}"))
+                named.append(part.image)
+        if message.role == "user" and named:
+            self.pointed_at = named[0]
+        self.count_regions(parts, param)
+        self.messages.append(told(message, parts, param, style))
+
+    def words(self, text: str, role: str, param: str) -> tuple[Part, ...]:
+        """A text, with regions where region text stands. Whatever else it holds stays text."""
+        self.characters += len(text)
+        if self.characters > MOST_CHARACTERS:
+            raise Refusal(400, "context_length_exceeded", f"the texts have more than {MOST_CHARACTERS:,} characters",
+                          param=param)  # fmt: skip
+        if self.region_text and self.pictures and role in ("user", "assistant"):
+            return read_answer(text, len(self.pictures) - 1 if role == "user" else self.pointed_at)
+        return (TextPart(text),)
+
+    def region(self, part: protocol.RegionContent, param: str) -> RegionPart:
+        """A region part."""
+        given = part.model_dump(exclude_unset=True, exclude={"type", "image"})
+        self.points += sum(len(line) for line in (part.polygon, part.scribble) if isinstance(line, list))
+        counts = part.mask.get("counts") if isinstance(part.mask, dict) else None
+        self.runs += len(counts) if isinstance(counts, list) else 0
+        if self.points > MOST_POINTS or self.runs > MOST_RUNS:
+            raise Refusal(400, "region_too_detailed", f"polygons and scribbles have at most {MOST_POINTS:,} points "
+                          f"together, masks {MOST_RUNS:,} runs; simplify them first", param=param)  # fmt: skip
+        try:
+            return RegionPart(region_from_json(given), part.image)
+        except RegionError as error:
+            raise Refusal(400, "invalid_region", str(error), param=param) from error
+
+    def count_regions(self, parts: list[Part], param: str) -> None:
+        """Refuse a conversation that names too many."""
+        self.regions += sum(isinstance(part, RegionPart) for part in parts)
+        if self.regions > self.limits.regions:
+            raise Refusal(400, "too_many_regions", f"the conversation names more than {self.limits.regions} regions; "
+                          "ask about some of them, then about the others", param=param)  # fmt: skip
+
+
+def told(message: protocol.Message, parts: list[Part], param: str, style: str) -> Message:
+    """The message as a value."""
+    role = "system" if message.role == "developer" else message.role
+    wanted = (message.style or style) if isinstance(message, protocol.UserMessage) else None
+    try:
+        return Message(role, tuple(parts), wanted)  # type: ignore[arg-type]
+    except ChatSpotError as error:
+        raise Refusal(400, "invalid_messages", str(error), param=param) from error
