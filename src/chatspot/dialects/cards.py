@@ -40,7 +40,9 @@ from chatspot.dialects import convert_text, find_dialect
 
 written = convert_text(
     "What is the person[0.148,0.350,0.576,0.497] scared of?",
-    find_dialect("shikra"), find_dialect("qwen3-vl"), size=(640, 480),
+    find_dialect("shikra"),
+    find_dialect("qwen3-vl"),
+    size=(640, 480),
 )
 print(written.text)
 ```
