@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-CACHE_KB = 16_000  # of a table in memory; the rest lies in a nameless temporary file
+CACHE_KB = 2_000  # of a database in memory; the rest lies in a nameless temporary file
 
 
 def spilling_database(schema: str) -> sqlite3.Connection:
