@@ -1,4 +1,4 @@
-"""The command line: ``chatspot ask``, ``chat``, ``serve``, ``demo``, ``info``, ``data``, ``regions``, ``train``, ``eval``."""
+"""The command line: ``ask``, ``chat``, ``serve``, ``demo``, ``info``, ``data``, ``regions``, ``train`` and ``eval``."""
 
 from __future__ import annotations
 

@@ -212,11 +212,11 @@ def settings_of(given: dict[str, Any], path: Path | None) -> ChatSettings:
 
 def save_plan(out: Path, chosen: ChatSettings, data: list[Path], limit: int | None) -> None:
     """Keep settings and data folders beside the replies. The API key is no setting and is written nowhere."""
-    from chatspot.data.regionchat.report import write_atomically
+    from chatspot.data.saving import write_whole
 
     folders = [str(folder.absolute()) for folder in data]
     plan = {"schema": SCHEMA, "data": folders, "limit": limit, "settings": chosen.model_dump(mode="json")}
-    write_atomically(out / PLAN, json.dumps(plan, indent=1) + "\n")
+    write_whole(out / PLAN, json.dumps(plan, indent=1) + "\n")
 
 
 def load_plan(folder: Path) -> tuple[ChatSettings, list[Path], int | None]:

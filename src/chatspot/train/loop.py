@@ -27,6 +27,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from chatspot.data.saving import write_whole
 from chatspot.errors import ChatSpotError, TrainingError
 from chatspot.train.optimizer import MasterAdamW, rate_share
 from chatspot.train.parallel import Trainee, World, own_passes
@@ -249,6 +250,4 @@ def read_metrics(file: Path) -> list[dict[str, Any]]:
 def cut_metrics(file: Path, step: int) -> None:
     """Keep the metrics up to ``step``: what came later will be computed again."""
     kept = [line for line in read_metrics(file) if line["step"] <= step]
-    temporary = file.with_suffix(".part")
-    temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), "utf-8")
-    temporary.replace(file)
+    write_whole(file, "".join(json.dumps(line) + "\n" for line in kept))

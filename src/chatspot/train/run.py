@@ -25,6 +25,7 @@ import torch
 from rich.console import Console
 from torch import nn
 
+from chatspot.data.saving import write_whole
 from chatspot.errors import RecipeError
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
 from chatspot.model.freezing import freezing_table, part_rows
@@ -103,7 +104,7 @@ def claim_run(recipe: Recipe, places: Places, world: World) -> None:
             if file.is_file() and file.read_text("utf-8") != resolved:
                 problem = RecipeError(f"{places.run} holds a run of another recipe (see {file}); choose another --out")
             else:
-                write_aside(file, resolved)
+                write_whole(file, resolved)
         except OSError as error:
             problem = RecipeError(f"the run folder {places.run} cannot be written ({error}); choose another --out")
     world.agree(problem)
@@ -131,7 +132,7 @@ def prepared(
     torch.manual_seed(recipe.seed)
     rates = choose_trainable(checkpoint, recipe)
     table = freezing_table(part_rows(checkpoint.model))
-    write_aside(places.run / "parts.txt", table + "\n")
+    write_whole(places.run / "parts.txt", table + "\n")
     console.print(table)
     if recipe.projector_start == "answers":
         kept = KeptFeatures(checkpoint, places.features, console.print)
@@ -266,10 +267,3 @@ def conclude(
         keep_abilities(places.run, before, after)
         console.print(abilities_table(before, after))
     console.print(f"saved {folder}")
-
-
-def write_aside(file: Path, text: str) -> None:
-    """Write a text file; it is there whole or not at all."""
-    temporary = file.with_name(f"{file.name}.part")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(file)

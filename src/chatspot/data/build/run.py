@@ -26,6 +26,7 @@ from chatspot.data.build.config import BuildConfig, BuildSource, EvaluationSourc
 from chatspot.data.build.engines import ENGINES, Job
 from chatspot.data.build.plan import Chosen, Guard, choose, refuse_leaks, shards_of
 from chatspot.data.build.work import Made, MadeChunk, ReadFacts, ShardPlan, SourceJob
+from chatspot.data.saving import write_whole
 from chatspot.data.shards import MANIFEST, SCHEMA, Manifest, read_manifest
 from chatspot.data.sources.source import Source
 from chatspot.data.sources.table import SOURCES
@@ -105,7 +106,7 @@ def build(
             key = hashlib.sha256(f"{identity}/{inputs(sources + guarded)}".encode()).hexdigest()[:16]
             steps = Steps(out / WORK / key, workers, engine, show_progress)
             facts = steps.build(config, sources, guarded, drop_leaks) | {"identity": identity}
-            work.write_text(out / MANIFEST, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+            write_whole(out / MANIFEST, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
             shutil.rmtree(out / WORK)
     except Timeout as error:
         raise DataError(f"{out} is being built by another process; wait for it, or choose another --out") from error

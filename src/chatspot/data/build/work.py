@@ -32,6 +32,7 @@ from chatspot.data.dialogues import DialogueSettings, samples_of_record
 from chatspot.data.faults import Faults
 from chatspot.data.records import Record
 from chatspot.data.samples import Sample
+from chatspot.data.saving import write_whole
 from chatspot.data.shards import SCHEMA, ShardFacts
 from chatspot.data.sources.table import SOURCES
 from chatspot.errors import ChatSpotError, DataError, ImageError
@@ -290,7 +291,7 @@ def write_shard(plan_file: str) -> None:
     temporary.replace(target)
     samples = sum(count for _, made in plan.entries for _, count in made.tasks)
     facts = ShardFacts(plan.file, plan.stage, len(plan.entries), samples, out.length, out.sha256.hexdigest())
-    write_text(done, json.dumps(vars(facts)))
+    write_whole(done, json.dumps(vars(facts)))
 
 
 class Hashing:
@@ -363,10 +364,3 @@ def load(file: Path) -> Any:
     """A value that ``save`` wrote."""
     with file.open("rb") as saved:
         return pickle.load(saved)
-
-
-def write_text(file: Path, text: str) -> None:
-    """Write a text file; it is there whole or not at all."""
-    temporary = file.with_name(f"{file.name}.part")
-    temporary.write_text(text, "utf-8")
-    temporary.replace(file)

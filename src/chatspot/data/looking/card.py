@@ -28,7 +28,7 @@ from chatspot.data.looking.figures import (
     Survey,
 )
 from chatspot.data.looking.pictures import Dialogue, Picture
-from chatspot.data.looking.saving import saved_whole
+from chatspot.data.saving import saved_whole
 from chatspot.errors import DataError, ImageError
 from chatspot.images import open_image
 

@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from chatspot.data.looking.drawing import Numbered, Turn, drawn, numbered
 from chatspot.data.looking.pictures import Dialogue, Picture
-from chatspot.data.looking.saving import saved_whole
+from chatspot.data.saving import saved_whole
 from chatspot.errors import ImageError
 from chatspot.images import open_image
 from chatspot.images.overlay import Color

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from chatspot.data.regionchat.ledger import Account, Ledger
@@ -119,14 +117,3 @@ def report_lines(report: dict[str, Any]) -> list[tuple[str, str]]:
     if report["stopped"]:
         rows.append(("stopped", report["stopped"]))
     return rows
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a file that appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    with new.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)

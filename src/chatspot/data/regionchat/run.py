@@ -22,11 +22,12 @@ from chatspot.data.regionchat.checks import Rejection, Seen, rejection_of
 from chatspot.data.regionchat.dialogue import Dialogue, UnreadableReply, parse_lines, parse_reply, sample_of
 from chatspot.data.regionchat.ledger import Ledger, Reply
 from chatspot.data.regionchat.prompt import EXAMPLES, messages_of, request_key, response_format
-from chatspot.data.regionchat.report import Tally, write_atomically
+from chatspot.data.regionchat.report import Tally
 from chatspot.data.regionchat.rules import rules_dialogues
 from chatspot.data.regionchat.scene import Scene, scene_of
 from chatspot.data.regionchat.settings import ChatSettings
 from chatspot.data.samples import Sample
+from chatspot.data.saving import write_whole
 from chatspot.errors import DataError
 from chatspot.messages import conversation_from_json
 
@@ -170,7 +171,7 @@ def replay(ledger: Ledger, records: Iterable[Record], settings: ChatSettings, fo
     write_results(results(), tally, folder)
     tally.stopped = stopped
     tally.take_account(ledger, settings)
-    write_atomically(folder / REPORT, json.dumps(tally.to_json(), indent=1, ensure_ascii=False) + "\n")
+    write_whole(folder / REPORT, json.dumps(tally.to_json(), indent=1, ensure_ascii=False) + "\n")
     return tally
 
 
@@ -206,7 +207,7 @@ def write_by_rules(
                 yield name, result, dialogue.model_dump_json()
 
     write_results(results(), tally, folder)
-    write_atomically(folder / REPORT, json.dumps(tally.to_json(), indent=1, ensure_ascii=False) + "\n")
+    write_whole(folder / REPORT, json.dumps(tally.to_json(), indent=1, ensure_ascii=False) + "\n")
     return tally
 
 

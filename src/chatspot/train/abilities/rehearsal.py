@@ -12,6 +12,7 @@ from typing import Any
 
 from transformers import LlavaForConditionalGeneration
 
+from chatspot.data.saving import write_whole
 from chatspot.errors import TrainingError
 from chatspot.messages import Conversation
 from chatspot.messages.conversation import conversation_from_json
@@ -47,8 +48,6 @@ def write_rehearsal(
     if not talks:
         raise TrainingError("the model answers none of the rehearsal questions with any text, so there is nothing to "
                             "rehearse; start from another checkpoint")  # fmt: skip
-    temporary = file.with_suffix(".part")
     lines = [json.dumps({"id": name, "messages": talk.to_json()}, ensure_ascii=False) for name, talk in talks.items()]
-    temporary.write_text("".join(line + "\n" for line in lines), "utf-8")
-    temporary.replace(file)
+    write_whole(file, "".join(line + "\n" for line in lines))
     return len(talks), len(originals)

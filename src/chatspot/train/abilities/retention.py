@@ -29,6 +29,7 @@ from torch.nn import functional
 from transformers import LlavaForConditionalGeneration
 
 from chatspot.data import read_records
+from chatspot.data.saving import write_whole
 from chatspot.errors import TrainingError
 from chatspot.images import encoder_view, open_image
 from chatspot.messages import Conversation, ask
@@ -184,9 +185,7 @@ def caption_loss(model: LlavaForConditionalGeneration, processor: Any, settings:
 def keep_abilities(run: Path, before: Abilities, after: Abilities | None = None) -> None:
     """Write what is known into ``run/abilities.json``, aside and then in place."""
     stored = {"before": before.to_json(), "after": after.to_json() if after else None}
-    temporary = run / f"{ABILITIES}.part"
-    temporary.write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    temporary.replace(run / ABILITIES)
+    write_whole(run / ABILITIES, json.dumps(stored, indent=1, ensure_ascii=False) + "\n")
 
 
 def kept_abilities(run: Path) -> tuple[Abilities | None, Abilities | None]:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from chatspot.data.looking.saving import saved_whole
+from chatspot.data.saving import saved_whole
 from chatspot.errors import DataError
 from chatspot.train.loop import METRICS, read_metrics
 

@@ -10,7 +10,7 @@ from typing import Any
 from PIL import Image
 
 from chatspot.data.looking.drawing import drawn
-from chatspot.data.looking.saving import saved_whole
+from chatspot.data.saving import saved_whole
 from chatspot.errors import ImageError
 from chatspot.images.overlay import COLORS, seam
 from chatspot.prompts.reader import BOX, read_region
