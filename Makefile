@@ -6,7 +6,8 @@ CONSTRAINT ?= constraints/ci.txt
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
-export PIP_CONSTRAINT = $(CONSTRAINT)
+# Absolute: tests run programs, and these run pip, in other folders.
+export PIP_CONSTRAINT = $(abspath $(CONSTRAINT))
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .PHONY: help install weights demo test check clean

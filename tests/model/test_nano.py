@@ -93,6 +93,15 @@ def test_a_killed_conversion_leaves_no_broken_cache(sign: str, tmp_path: Path) -
     assert not list(tmp_path.glob(f".{folder.name}.*")), "remains of the killed conversion are still there"
 
 
+def test_a_file_is_fetched_from_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where the user's constraints are named by a path that this folder does not have."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PIP_CONSTRAINT", "constraints/ci.txt")
+    fetched = weights.fetch(weights.LINE_FILE, tmp_path / "cache" / "line.onnx")
+    assert weights.sha256(fetched) == weights.LINE_FILE.sha256
+    assert [path.name for path in fetched.parent.iterdir()] == ["line.onnx"]
+
+
 def test_a_damaged_download_is_named(tmp_path: Path) -> None:
     file = tmp_path / weights.LANGUAGE_FILE.path
     file.write_bytes(b"GGUF and then nothing")

