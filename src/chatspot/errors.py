@@ -10,11 +10,16 @@
       DataError                   6   a training or evaluation record that cannot be read
       RecipeError                 7   a training recipe that cannot run
       TrainingError               8   a run that had to stop
+      EngineError                 9   a remote model that does not answer
 
 A message says what is wrong, where, what was expected and got, and what to do.
 """
 
 from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+EngineFault: TypeAlias = Literal["refused", "unreachable", "busy", "late", "broken", "misused"]
 
 
 class ChatSpotError(Exception):
@@ -63,3 +68,17 @@ class TrainingError(ChatSpotError, RuntimeError):
     """A training run that had to stop."""
 
     exit_code = 8
+
+
+class EngineError(ChatSpotError, RuntimeError):
+    """A remote model that does not answer. ``fault``: it "refused" this request, is "unreachable" or "busy", was
+    "late", gave a "broken" answer, or is "misused" (key, model's name, address), so that no request can succeed.
+
+    The message may name the remote server and quote it: it is for whoever runs it, not for whoever asks through it.
+    """
+
+    exit_code = 9
+
+    def __init__(self, fault: EngineFault, message: str):
+        super().__init__(message)
+        self.fault = fault

@@ -40,11 +40,12 @@ class Answer:
 
     ``image`` is the number of the picture, from 0, that its regions are read on. ``finish`` is "end", or "length" when
     the token limit cut the answer off. ``confidence`` is the geometric mean of the chosen tokens' probabilities, 0 to
-    1: how sure the model was of its words, which is not how often such words are true.
+    1: how sure the model was of its words, which is not how often such words are true. None where a remote model
+    answered, which does not say.
     """
 
     text: str
-    confidence: float
+    confidence: float | None
     finish: Finish
     image: int = 0
 
@@ -209,4 +210,5 @@ def region_tuple(given: Any) -> tuple[Any, ...]:
 
 def answer_of(reply: Reply, image: int = 0) -> Answer:
     """An engine's reply as an answer."""
-    return Answer(reply.text, math.exp(reply.logprob / len(reply.token_ids)), reply.finish, image)
+    sure = None if reply.logprob is None else math.exp(reply.logprob / len(reply.token_ids))
+    return Answer(reply.text, sure, reply.finish, image)

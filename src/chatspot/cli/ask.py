@@ -79,7 +79,7 @@ def json_answer(answer: Answer, regions: list[Region]) -> dict[str, Any]:
         "regions": [region.to_json() for region in regions],
         "answer": answer.text,
         "answer_regions": [region.to_json() for region in answer.regions],
-        "confidence": round(answer.confidence, 4),
+        "confidence": None if answer.confidence is None else round(answer.confidence, 4),
         "finish": answer.finish,
     }
 

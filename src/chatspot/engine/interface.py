@@ -52,12 +52,16 @@ class Reply:
     ``text`` is the answer without control tokens; ``token_ids`` are the chosen tokens, the end token included where
     the model chose it; ``logprob`` is the sum of their natural-log probabilities, so at most 0. ``finish`` is "end"
     when the model ended by itself and "length" when ``max_new_tokens`` stopped it.
+
+    A remote model tells neither: then ``token_ids`` is empty, ``logprob`` None, and ``counted`` holds how many tokens
+    it says it read and wrote (zeros where it does not say).
     """
 
     text: str
     token_ids: tuple[int, ...]
-    logprob: float
+    logprob: float | None
     finish: Finish
+    counted: tuple[int, int] | None = None
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -85,7 +89,7 @@ class Growing(Protocol):
 
     @property
     def reply(self) -> Reply | None:
-        """The whole answer, once it has ended."""
+        """The whole answer, once it has ended. Raises ``EngineError`` when there will be none (a remote model)."""
 
     def read(self) -> str:
         """The text that came since the last call; no later token changes it."""
@@ -105,7 +109,7 @@ class Batch(Protocol):
         """Read the prompts and choose each answer's first token. When it raises, the batch is as before."""
 
     def step(self) -> None:
-        """Choose the next token of every answer."""
+        """Choose the next token of every answer, or wait a moment for what a remote model sends."""
 
     def leave(self, gone: Collection[Growing]) -> None:
         """End these answers now; they have no reply."""
@@ -129,7 +133,8 @@ class Engine(Protocol):
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
         """One reply for each request, in order, computed together; no request gives no reply.
 
-        Raises ``MessageError`` when prompt and answer do not fit the model's text limit.
+        Raises ``MessageError`` when prompt and answer do not fit the model's text limit, and ``EngineError`` when a
+        remote model does not answer.
         """
 
     def stream(self, request: Request) -> Iterator[str]:

@@ -199,7 +199,7 @@ def with_reply(question: Question, reply: Reply, seconds: float) -> Prediction:
     return replace(
         bare(question),
         answer=reply.text,
-        logprob=round(reply.logprob, 5),
+        logprob=None if reply.logprob is None else round(reply.logprob, 5),
         finish=reply.finish,
         seconds=round(seconds, 4),
     )

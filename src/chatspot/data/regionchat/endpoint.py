@@ -71,7 +71,7 @@ class Endpoint:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(Transient),
             stop=stop_after_attempt(self.settings.attempts),
-            wait=self.wait_s(),
+            wait=patience(self.settings.first_wait_s, self.settings.longest_wait_s),
             sleep=self.sleep,
             reraise=True,
         )
@@ -92,18 +92,6 @@ class Endpoint:
             raise DataError(f"{self.failures} calls in a row failed, the last one with {reason} ({detail}); look at "
                             "the endpoint and start again: replies that came are kept")  # fmt: skip
         return False
-
-    def wait_s(self) -> Callable[[RetryCallState], float]:
-        """Seconds before the next attempt: what the endpoint asks for, else random and growing, both bounded."""
-        settings = self.settings
-        growing = wait_random_exponential(multiplier=settings.first_wait_s, max=settings.longest_wait_s)
-
-        def seconds(state: RetryCallState) -> float:
-            error = state.outcome.exception() if state.outcome else None
-            asked = error.wait_s if isinstance(error, Transient) else None
-            return min(asked, settings.longest_wait_s) if asked is not None else growing(state)
-
-        return seconds
 
     async def sleep(self, seconds: float) -> None:
         """Wait, or raise ``Interrupted`` as soon as the run is asked to stop."""
@@ -156,6 +144,18 @@ class Endpoint:
             never_sent = type(cause).__name__ in ("ConnectError", "ConnectTimeout")
             detail = f"{type(cause).__name__}: {cause}"[:300]
             raise Transient("connection", detail, outcome="free" if never_sent else "in doubt") from error
+
+
+def patience(first_wait_s: float, longest_wait_s: float) -> Callable[[RetryCallState], float]:
+    """Seconds before the next attempt: what the endpoint asks for, else random and growing, both bounded."""
+    growing = wait_random_exponential(multiplier=first_wait_s, max=longest_wait_s)
+
+    def seconds(state: RetryCallState) -> float:
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.wait_s if isinstance(error, Transient) else None
+        return min(asked, longest_wait_s) if asked is not None else growing(state)
+
+    return seconds
 
 
 def check_ceilings(ledger: Ledger, settings: ChatSettings, most: Usage) -> None:
