@@ -14,8 +14,9 @@ from PIL import Image
 from small_sets import BOX, talk
 
 from chatspot.data.looking import Survey, data_card, survey
-from chatspot.data.looking.card import SAMPLE_WH, clipped, compact, number, percent, rejected_by, write_card
+from chatspot.data.looking.card import SAMPLE_WH, rejected_by, write_card
 from chatspot.errors import DataError
+from chatspot.pages import clipped, compact, number, percent
 from chatspot.regions import Point
 
 VOID = {"meta", "img", "br", "rect"}

@@ -6,12 +6,9 @@ forbids anything else. Texts of data sets are escaped by the template.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -31,13 +28,13 @@ from chatspot.data.looking.pictures import Dialogue, Picture
 from chatspot.data.saving import saved_whole
 from chatspot.errors import DataError, ImageError
 from chatspot.images import open_image
+from chatspot.pages import jpeg_uri, rendered
 
 SAMPLE_WH = (400, 300)  # pixels of a sample's picture; at SAMPLE_QUALITY about 20 KB each (our choice)
 SAMPLE_QUALITY = 74
 MOST_TURNS = 8  # messages of a dialogue that are shown
 MOST_ANSWERS = 15  # rows in the table of the commonest answers
 MOST_SHARDS = 200  # rows in the table of shards
-LONGEST_TEXT = 600  # characters of a text that are shown
 
 Row = dict[str, Any]
 
@@ -59,15 +56,11 @@ def data_card(
     if not survey.dialogues:
         raise DataError(f"{title}: there is no dialogue in {survey.pictures} pictures, so there is nothing to show; "
                         "look with 'chatspot data doctor' at what was left out")  # fmt: skip
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(number=number, percent=percent, compact=compact, clipped=clipped)
-    template = environment.from_string(own_file("card.html"))
     found = {source: {k: n for k, n in reasons.items() if n} for source, reasons in (rejected or {}).items()}
     rejects = {source: reasons for source, reasons in found.items() if reasons}
-    return template.render(
-        style=own_file("card.css"),
+    return rendered(
+        __package__,
+        "card.html",
         title=title,
         about=about,
         tiles=tiles(survey, rejects, manifest),
@@ -98,33 +91,6 @@ def write_card(html: str, path: Path) -> None:
     """Write a card, whole or not at all. Raises ``DataError`` where it cannot be written."""
     with saved_whole(path, "data card") as half:
         half.write_text(html, encoding="utf-8")
-
-
-def own_file(name: str) -> str:
-    """The text of a file beside this module."""
-    return resources.files(__package__).joinpath(name).read_text("utf-8")
-
-
-def number(value: float) -> str:
-    """A whole number with commas."""
-    return f"{value:,.0f}"
-
-
-def percent(share: float) -> str:
-    """A share in percent; what is rare but there is not shown as nothing."""
-    if 0 < share < 0.001:
-        return "< 0.1 %"
-    return f"{100 * share:.1f} %" if share < 0.1 else f"{100 * share:.0f} %"
-
-
-def compact(share: float) -> str:
-    """A share above 0 in whole percent, short enough for a narrow column."""
-    return f"{100 * share:.0f}%" if share >= 0.005 else "<1%"
-
-
-def clipped(text: str) -> str:
-    """A text of at most LONGEST_TEXT characters."""
-    return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 1].rstrip() + "…"
 
 
 def tiles(survey: Survey, rejects: Mapping[str, Mapping[str, int]], manifest: Mapping[str, Any] | None) -> list[Row]:
@@ -317,10 +283,7 @@ def sample_row(picture: Picture, dialogue: Dialogue) -> Row:
         shown = drawn(open_image(picture.image), told.regions, SAMPLE_WH)
     except ImageError as error:
         return {**row, "problem": str(error)}
-    file = io.BytesIO()
-    shown.save(file, "JPEG", quality=SAMPLE_QUALITY, optimize=True)
-    uri = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-    return {**row, "uri": uri, "width": shown.width, "height": shown.height}
+    return {**row, **jpeg_uri(shown, SAMPLE_QUALITY)}
 
 
 def rejected_by(manifest: Mapping[str, Any]) -> dict[str, dict[str, int]]:

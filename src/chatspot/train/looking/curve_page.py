@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 
+from chatspot.pages import rendered
 from chatspot.train.looking.curve import (
     CHARTS,
     LONG_SHARE,
@@ -22,13 +22,10 @@ from chatspot.train.looking.curve import (
 
 def curves_page(runs: Sequence[tuple[str, list[dict[str, Any]]]]) -> str:
     """The page as HTML text; names of runs are escaped by the template."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(short=short)
-    template = environment.from_string(page_file("curves.html"))
-    return template.render(
-        style=card_style(),
+    return rendered(
+        __package__,
+        "pages/curves.html",
+        filters={"short": short},
         title=runs[0][0] if len(runs) == 1 else f"{len(runs)} runs",
         names=[name for name, _ in runs],
         rows=[last_values(name, lines) for name, lines in runs],
@@ -41,16 +38,6 @@ def curves_page(runs: Sequence[tuple[str, list[dict[str, Any]]]]) -> str:
 def short(value: float) -> str:
     """A number for an axis: four digits, thousands as k."""
     return f"{value / 1000:.4g}k" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-def card_style() -> str:
-    """The style sheet of the data card, which these pages share."""
-    return resources.files("chatspot.data.looking").joinpath("card.css").read_text("utf-8")
-
-
-def page_file(name: str) -> str:
-    """The text of a file of ``pages``."""
-    return resources.files(__package__).joinpath("pages", name).read_text("utf-8")
 
 
 def chart_parts(chart: Chart, curves: Sequence[Curve]) -> dict[str, Any]:

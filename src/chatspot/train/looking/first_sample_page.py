@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +11,9 @@ from chatspot.data.looking.drawing import drawn
 from chatspot.data.saving import saved_whole
 from chatspot.errors import ImageError
 from chatspot.images.overlay import COLORS, seam
+from chatspot.pages import jpeg_uri, rendered
 from chatspot.prompts.reader import BOX, read_region
 from chatspot.regions import Region
-from chatspot.train.looking.curve_page import card_style, page_file
 from chatspot.train.looking.first_sample import Branch, FirstSample, Group, Piece, visible
 from chatspot.train.stream.features import View
 
@@ -32,14 +30,11 @@ def write_first_sample(sample: FirstSample, file: Path, image_fit: str, title: s
 
 def first_sample_page(sample: FirstSample, image_fit: str, title: str) -> str:
     """The page as HTML text; all text of samples is escaped by the template."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["visible"] = visible
-    template = environment.from_string(page_file("first_sample.html"))
     groups = [group_parts(group, image_fit) for group in sample.groups]
-    return template.render(
-        style=card_style(),
+    return rendered(
+        __package__,
+        "pages/first_sample.html",
+        filters={"visible": visible},
         title=title,
         sample=sample,
         dialogues=sum(branch.number > 0 for group in sample.groups for branch in group.branches),
@@ -116,7 +111,7 @@ def colors(number: int) -> dict[str, Any]:
 def picture_parts(view: View, regions: list[Region], name: str) -> dict[str, Any]:
     """A picture with the regions that the text names, as a data URI."""
     try:
-        return {"name": name, **data_uri(drawn(view.picture.open(), regions, PICTURE_WH)), "problem": ""}
+        return {"name": name, **jpeg_uri(drawn(view.picture.open(), regions, PICTURE_WH), QUALITY), "problem": ""}
     except ImageError as error:
         return {"name": name, "problem": str(error)}
 
@@ -131,15 +126,7 @@ def focal_parts(view: View, image_fit: str) -> dict[str, Any]:
     except ImageError as error:
         return {"name": name, "problem": str(error)}
     shown.thumbnail(VIEW_WH, Image.Resampling.LANCZOS)
-    return {"name": name, **data_uri(shown), "problem": ""}
-
-
-def data_uri(image: Image.Image) -> dict[str, Any]:
-    """The picture inside the page, with its size in pixels."""
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=QUALITY, optimize=True)
-    uri = "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-    return {"uri": uri, "width": image.width, "height": image.height}
+    return {"name": name, **jpeg_uri(shown, QUALITY), "problem": ""}
 
 
 def mask_blocks(sample: FirstSample) -> list[dict[str, Any]]:
