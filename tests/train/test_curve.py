@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chatspot.errors import DataError
+from chatspot.pages.charts import short, ticks
 from chatspot.train.looking.curve import (
     CHARTS,
     MOST_POINTS,
@@ -25,9 +26,7 @@ from chatspot.train.looking.curve import (
     frame_of,
     smoothed,
     thinned,
-    ticks,
 )
-from chatspot.train.looking.curve_page import short
 
 LOSS = CHARTS[0]
 

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeAlias
 
 from chatspot.data.saving import saved_whole
 from chatspot.errors import DataError
+from chatspot.pages.charts import Frame
 from chatspot.train.loop import METRICS, read_metrics
 
 Point: TypeAlias = tuple[int, float]
@@ -23,7 +24,6 @@ Point: TypeAlias = tuple[int, float]
 SMOOTHING = 25  # steps in the running mean or median (our choice)
 LONG_SHARE = 0.02  # of a run's steps, where that is more: a long run's curve would otherwise hide under its noise
 MOST_POINTS = 600  # of a line on the page: more than a screen shows apart
-TICKS = 6  # at most about so many lines across a chart
 EDGE = (
     0.01  # share of the single steps, at each end, that may lie outside the frame: one spike must not flatten a curve
 )
@@ -56,20 +56,6 @@ class Curve:
 
     points: tuple[Point, ...]
     smooth: tuple[Point, ...]
-
-
-@dataclass(frozen=True)
-class Frame:
-    """The numbers that a chart spans: steps across, values upwards."""
-
-    left: float
-    right: float
-    low: float
-    high: float
-
-    def place(self, step: float, value: float) -> tuple[float, float]:
-        """Where a point lies, in [0, 1]; (0, 0) is the top left, as in pictures."""
-        return (step - self.left) / (self.right - self.left), (self.high - value) / (self.high - self.low)
 
 
 def draw_curve(run: Path) -> Path | None:
@@ -142,15 +128,6 @@ def frame_of(curves: Sequence[Curve]) -> Frame | None:
     floor = 0.0 if low >= 0 and low - margin < 0 else low - margin  # no axis below 0 for what is never below 0
     steps = [step for curve in curves for step, _ in curve.points]
     return Frame(min(steps), max(max(steps), min(steps) + 1), floor, high + margin)
-
-
-def ticks(low: float, high: float, count: int = TICKS) -> list[float]:
-    """Round numbers in [low, high], about ``count`` of them, 1, 2 or 5 times a power of ten apart."""
-    raw = (high - low) / count
-    power = 10.0 ** math.floor(math.log10(raw))
-    step = next(unit * power for unit in (1, 2, 5, 10) if unit * power >= raw * 0.999)
-    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    return [round(n * step, 12) for n in range(first, last + 1)]
 
 
 def thinned(points: Sequence[Point]) -> list[Point]:

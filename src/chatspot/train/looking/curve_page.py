@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from chatspot.pages import rendered
+from chatspot.pages.charts import short, ticks
 from chatspot.train.looking.curve import (
     CHARTS,
     LONG_SHARE,
@@ -16,7 +17,6 @@ from chatspot.train.looking.curve import (
     curve_of,
     frame_of,
     thinned,
-    ticks,
 )
 
 
@@ -25,7 +25,6 @@ def curves_page(runs: Sequence[tuple[str, list[dict[str, Any]]]]) -> str:
     return rendered(
         __package__,
         "pages/curves.html",
-        filters={"short": short},
         title=runs[0][0] if len(runs) == 1 else f"{len(runs)} runs",
         names=[name for name, _ in runs],
         rows=[last_values(name, lines) for name, lines in runs],
@@ -33,11 +32,6 @@ def curves_page(runs: Sequence[tuple[str, list[dict[str, Any]]]]) -> str:
         smoothing=SMOOTHING,
         long_share=f"{100 * LONG_SHARE:.0f} %",
     )
-
-
-def short(value: float) -> str:
-    """A number for an axis: four digits, thousands as k."""
-    return f"{value / 1000:.4g}k" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def chart_parts(chart: Chart, curves: Sequence[Curve]) -> dict[str, Any]:
@@ -50,13 +44,15 @@ def chart_parts(chart: Chart, curves: Sequence[Curve]) -> dict[str, Any]:
     def line(points: Sequence[Point]) -> str:
         if len(points) == 1:  # a single point would be no line
             points = [points[0], (points[0][0] + 1, points[0][1])]
-        placed = (frame.place(step, value) for step, value in points)
-        return " ".join(f"{1000 * x:.1f},{1000 * min(max(y, -1.0), 2.0):.1f}" for x, y in placed)
+        return frame.line(points)
 
-    parts["lines"] = [{"raw": line(thinned(curve.points)), "bold": line(curve.smooth)} for curve in curves]
-    parts["up"] = [(100 * frame.place(0, value)[1], short(value)) for value in ticks(frame.low, frame.high)]
+    parts["lines"] = [
+        *({"points": line(thinned(curve.points)), "css": f"raw k{at % 6}"} for at, curve in enumerate(curves)),
+        *({"points": line(curve.smooth), "css": f"bold k{at % 6} d{at // 6 % 3}"} for at, curve in enumerate(curves)),
+    ]
     whole = [step for step in ticks(frame.left, frame.right) if step == int(step)]
-    parts["across"] = [(100 * frame.place(step, 0)[0], short(step)) for step in whole]
+    up = ticks(frame.low, frame.high)
+    parts |= frame.axes([(step, short(step)) for step in whole], [(value, short(value)) for value in up])
     return parts
 
 
