@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from chatspot.cli import options
 from chatspot.errors import ChatSpotError
+
+if TYPE_CHECKING:
+    from chatspot.engine import Engine
 
 MEGABYTE = 2**20
 
@@ -34,6 +37,15 @@ def serve(
     no_focal_view: options.NoFocalView = False,
     model: options.Model = None,
     device: options.Device = "auto",
+    engine: Annotated[Literal["local", "remote"], typer.Option(help="Compute here, or ask another server.")] = "local",
+    url: Annotated[str | None, typer.Option(help="Remote: the server's address, with its /v1.")] = None,
+    dialect: Annotated[
+        str | None, typer.Option(help="Remote: how its model writes regions; chatspot-api for another chatspot serve.")
+    ] = None,
+    remote_model: Annotated[str | None, typer.Option(help="Remote: the model's name there, if it has several.")] = None,
+    api_key_from_environment: Annotated[
+        str | None, typer.Option(help="Remote: the environment variable that holds its key.", metavar="VARIABLE")
+    ] = None,
 ) -> None:
     """Serve the model to OpenAI's clients: chatspot serve --port 8000"""
     try:
@@ -41,7 +53,6 @@ def serve(
     except ModuleNotFoundError as error:
         raise ChatSpotError(f"serving needs {error.name}, which is not installed: pip install 'chatspot[serve]'"
                             ) from error  # fmt: skip
-    from chatspot.engine import Engine
     from chatspot.serve.limits import Limits
     from chatspot.serve.service import Settings
 
@@ -60,13 +71,38 @@ def serve(
         answer_s=timeout,
         grace_s=grace,
     )
+    if engine == "local" and (url or dialect or remote_model or api_key_from_environment):
+        raise ChatSpotError("--url, --dialect, --remote-model and --api-key-from-environment go with --engine remote")
+    if engine == "remote" and (model or device != "auto" or no_focal_view):
+        raise ChatSpotError("--model, --device and --no-focal-view go with --engine local; the remote server has a "
+                            "model of its own (--remote-model)")  # fmt: skip
+    opened = None
+    if engine == "remote":
+        opened = open_remote_engine(url, dialect, remote_model, api_key_from_environment, batch, timeout)
     listener = server.listening(host, port)
     settings = Settings(limits, api_key, region_text, server.allowed_hosts(host, api_key))
 
     def open_engine() -> Engine:
+        if opened is not None:
+            return opened
         from chatspot.spot import ChatSpot
 
         return ChatSpot.from_pretrained(model, device=device, focal_view=False if no_focal_view else None).engine
 
     typer.echo(f"chatspot serves {server.address_of(listener)}/v1 (the model is being opened; Ctrl-C ends)")
     server.run(open_engine, listener, settings, closing=lambda: typer.echo("chatspot has answered everybody"))
+
+
+def open_remote_engine(
+    url: str | None, dialect: str | None, model: str | None, key_variable: str | None, parallel: int, timeout_s: float
+) -> Engine:
+    """The engine over a remote server. Its faults are told before the server begins."""
+    from chatspot.engine.remote import open_remote
+    from chatspot.engine.remote.asking import Manners
+    from chatspot.engine.remote.remote_engine import key_from_environment
+
+    if not url or not dialect:
+        raise ChatSpotError("--engine remote needs --url (such as http://127.0.0.1:8001/v1) and --dialect: how its "
+                            "model writes regions (see chatspot regions list), or chatspot-api")  # fmt: skip
+    key = key_from_environment(key_variable)
+    return open_remote(url, dialect, model, api_key=key, parallel=parallel, manners=Manners(timeout_s=timeout_s))

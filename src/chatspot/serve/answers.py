@@ -65,12 +65,17 @@ class Completion:
 
     def usage(self, reply: Reply) -> dict[str, int]:
         """Tokens read and written."""
-        read, written = self.asked.prepared.prompt_tokens, len(reply.token_ids)
+        read, written = token_counts(self.asked, reply)
         return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
 
     def regions(self, reply: Reply) -> list[dict[str, Any]]:
         """The regions that the answer names, in the form in which a request names them."""
         return [part.to_json() for part in read_answer(reply.text, self.asked.image) if isinstance(part, RegionPart)]
+
+
+def token_counts(asked: Asked, reply: Reply) -> tuple[int, int]:
+    """Tokens read and written."""
+    return reply.counted or (asked.prepared.prompt_tokens, len(reply.token_ids))
 
 
 def event(value: dict[str, Any]) -> bytes:

@@ -7,6 +7,9 @@ from typing import Any
 
 from starlette.responses import Response
 
+from chatspot.errors import EngineError, EngineFault
+from chatspot.serve.limits import RETRY_BUSY_S
+
 LONGEST_MESSAGE = 1000  # characters; a message may quote what came
 
 
@@ -43,6 +46,24 @@ class Refusal(Exception):
 
 class ClientGone(Exception):
     """The client left before it had its answer."""
+
+
+# What is said when a remote model does not answer: status and code, and words that tell nothing of its server.
+REMOTE: dict[EngineFault, tuple[int, str, str]] = {
+    "refused": (400, "model_refused", "the model's server refuses this request: it may be too long for the model, or "
+                "hold more pictures than it takes"),
+    "unreachable": (503, "model_unreachable", "the model's server cannot be reached; try again later"),
+    "busy": (503, "model_busy", "the model's server has too much to do; try again later"),
+    "late": (504, "timeout", "the model's server took too long"),
+    "broken": (502, "model_broken", "the model's server gave no whole answer; this server's log says why"),
+    "misused": (502, "model_misused", "the model's server refuses this server; its log says why"),
+}  # fmt: skip
+
+
+def remote_refusal(error: EngineError) -> Refusal:
+    """A remote model's failure as it is told to whoever asked."""
+    status, code, message = REMOTE[error.fault]
+    return Refusal(status, code, message, retry_after_s=RETRY_BUSY_S if status == 503 else None)
 
 
 def as_json(value: Any) -> bytes:

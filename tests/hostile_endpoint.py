@@ -31,6 +31,12 @@ def completion(content: Any = None, *, usage: Any = ..., finish: str = "stop", *
     return {**body, **more}
 
 
+def chunk(content: Any, finish: Any = None) -> dict[str, Any]:
+    """An event of a streamed completion."""
+    choice = {"index": 0, "delta": {} if content is None else {"content": content}, "finish_reason": finish}
+    return {"id": "x", "object": "chat.completion.chunk", "model": "small", "choices": [choice]}
+
+
 class Server(ThreadingHTTPServer):
     """``behave`` answers a request by its number (from 0); ``requests`` and ``headers`` are what came."""
 
@@ -99,6 +105,31 @@ class Handler(BaseHTTPRequestHandler):
             self.wfile.write(b" ")
             self.wfile.flush()
             time.sleep(0.05)
+
+    def begin(self) -> None:
+        """Begin a stream of events, whose end is the connection's."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.close_connection = True
+
+    def event(self, value: Any) -> None:
+        """One event; bytes are sent as they are."""
+        self.wfile.write(value if isinstance(value, bytes) else b"data: " + json.dumps(value).encode() + b"\n\n")
+        self.wfile.flush()
+
+    def stream(self, *pieces: Any, finish: Any = "stop", usage: Any = None, done: bool = True) -> None:
+        """A whole answer in pieces; ``finish`` None leaves the end out."""
+        self.begin()
+        for piece in pieces:
+            self.event(chunk(piece))
+        if finish is not None:
+            self.event(chunk(None, finish))
+        if usage is not None:
+            self.event({**chunk(None), "choices": [], "usage": usage})
+        if done:
+            self.event(b"data: [DONE]\n\n")
 
     def log_message(self, *_: Any) -> None:
         """Keep quiet."""
