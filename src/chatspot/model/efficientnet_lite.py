@@ -46,9 +46,10 @@ class SameConv(nn.Conv2d):
         for side, kernel, stride in zip(x.shape[:1:-1], self.kernel_size[::-1], self.stride[::-1], strict=True):
             total = max((math.ceil(side / stride) - 1) * stride + kernel - side, 0)
             pads += [total // 2, total - total // 2]
-        if any(pads):
-            x = functional.pad(x, pads)
-        return functional.conv2d(x, self.weight, self.bias, self.stride, 0, 1, self.groups)
+        left, right, top, bottom = pads
+        if (left, top) == (right, bottom):  # the convolution pads by itself: that saves a copy of the picture
+            return functional.conv2d(x, self.weight, self.bias, self.stride, (top, left), 1, self.groups)
+        return functional.conv2d(functional.pad(x, pads), self.weight, self.bias, self.stride, 0, 1, self.groups)
 
 
 class Block(nn.Module):
@@ -63,8 +64,8 @@ class Block(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
-        y = x if self.expand is None else functional.relu6(self.expand(x))
-        y = self.project(functional.relu6(self.depthwise(y)))
+        y = x if self.expand is None else functional.relu6(self.expand(x), inplace=True)
+        y = self.project(functional.relu6(self.depthwise(y), inplace=True))
         return x + y if self.residual else y
 
 
