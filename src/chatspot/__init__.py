@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         MessageError,
         RecipeError,
         RegionError,
+        ServeError,
         TrainingError,
     )
     from chatspot.images import draw_regions, focal_view, open_image
@@ -43,6 +44,7 @@ ORIGIN = {
         "MessageError",
         "RecipeError",
         "RegionError",
+        "ServeError",
         "TrainingError",
     ),
     "images": ("draw_regions", "focal_view", "open_image"),
@@ -74,6 +76,7 @@ __all__ = [
     "RegionError",
     "RegionPart",
     "Scribble",
+    "ServeError",
     "TextPart",
     "TrainingError",
     "draw_regions",

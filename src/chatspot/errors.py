@@ -11,6 +11,7 @@
       RecipeError                 7   a training recipe that cannot run
       TrainingError               8   a run that had to stop
       EngineError                 9   a remote model that does not answer
+      ServeError                 10   a server that cannot start
 
 A message says what is wrong, where, what was expected and got, and what to do.
 """
@@ -82,3 +83,9 @@ class EngineError(ChatSpotError, RuntimeError):
     def __init__(self, fault: EngineFault, message: str):
         super().__init__(message)
         self.fault = fault
+
+
+class ServeError(ChatSpotError):
+    """A server that cannot start: its address is taken, or it would let everybody in."""
+
+    exit_code = 10

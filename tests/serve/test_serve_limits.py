@@ -19,8 +19,9 @@ from running_server import chat, picture, serving, until, words
 
 from chatspot.engine import Engine
 from chatspot.engine.torch_engine import TorchEngine
-from chatspot.errors import ChatSpotError, CheckpointError
+from chatspot.errors import CheckpointError, ServeError
 from chatspot.model.checkpoint import load_checkpoint
+from chatspot.serve.limits import VIEW_BYTES
 from chatspot.serve.server import allowed_hosts, check_exposure, is_loopback, listening
 
 LONG = 1900  # tokens: seconds, even of a tiny model
@@ -60,7 +61,7 @@ def test_a_full_queue_says_when_to_come_back(engine: TorchEngine):
 
 def test_memory_for_pictures_is_bounded(engine: TorchEngine):
     body = chat(picture(Image.new("RGB", (300, 200))), words("What?"), max_tokens=2)
-    takes = 300 * 200 * 3
+    takes = 300 * 200 * 3 + VIEW_BYTES
     with serving(lambda: engine, held_bytes=takes * 2) as running, ThreadPoolExecutor(1) as pool:
         with held_up(engine) as gate:
             first = pool.submit(running.post, body)
@@ -297,7 +298,7 @@ def test_other_machines_need_a_key(host: str, loopback: bool):
     if loopback:
         check_exposure(host, None, unprotected=False)
     else:
-        with pytest.raises(ChatSpotError, match="lets other machines in"):
+        with pytest.raises(ServeError, match="lets other machines in"):
             check_exposure(host, None, unprotected=False)
     assert (allowed_hosts(host, None) is None) is not loopback
     assert allowed_hosts(host, "a long secret") is None
@@ -305,12 +306,12 @@ def test_other_machines_need_a_key(host: str, loopback: bool):
 
 @pytest.mark.parametrize("key", ["", "short", "sechs und mehr \xe4", "with\nlines and more"])
 def test_keys_that_are_none(key: str):
-    with pytest.raises(ChatSpotError, match="at least 8"):
+    with pytest.raises(ServeError, match="at least 8"):
         check_exposure("127.0.0.1", key, unprotected=False)
 
 
 def test_addresses_that_cannot_be_had():
-    with listening("127.0.0.1", 0) as taken, pytest.raises(ChatSpotError, match="cannot listen"):
+    with listening("127.0.0.1", 0) as taken, pytest.raises(ServeError, match="cannot listen"):
         listening("127.0.0.1", taken.getsockname()[1])
-    with pytest.raises(ChatSpotError, match="no address"):
+    with pytest.raises(ServeError, match="no address"):
         listening("nowhere.invalid", 0)

@@ -24,6 +24,7 @@ from typer.testing import CliRunner
 
 from chatspot.cli.main import app
 from chatspot.cli.serve_commands import serve
+from chatspot.errors import ServeError
 from chatspot.model.checkpoint import load_checkpoint, save_checkpoint
 from chatspot.model.nano import SHIPPED, shipped_file
 from chatspot.serve.limits import MOST_CHARACTERS, MOST_PARTS, MOST_POINTS, MOST_RUNS, Limits
@@ -142,14 +143,14 @@ def test_the_examples_of_the_page_about_it(monkeypatch: pytest.MonkeyPatch, caps
 
 def test_other_machines_are_not_let_in_by_accident():
     found = CliRunner().invoke(app, ["serve", "--host", "0.0.0.0"], env={"CHATSPOT_API_KEY": None})
-    assert found.exit_code == 1
+    assert found.exit_code == ServeError.exit_code
     assert "lets other machines in" in found.output
     assert "--unprotected" in found.output
 
 
 def test_a_port_that_is_taken(running: Any):
     found = CliRunner().invoke(app, ["serve", "--port", str(running.port)])
-    assert found.exit_code == 1
+    assert found.exit_code == ServeError.exit_code
     assert "choose another --port" in found.output
 
 

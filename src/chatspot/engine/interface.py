@@ -102,8 +102,8 @@ class Batch(Protocol):
     def __len__(self) -> int:
         """How many answers are growing."""
 
-    def has_room(self, prepared: Prepared) -> bool:
-        """Whether the request fits into the memory set aside; always so for an empty batch."""
+    def has_room(self, *prepared: Prepared) -> bool:
+        """Whether these requests fit into the memory set aside together; an empty batch always has room for one."""
 
     def join(self, prepared: Sequence[Prepared]) -> Sequence[Growing]:
         """Read the prompts and choose each answer's first token. When it raises, the batch is as before."""

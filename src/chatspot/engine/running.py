@@ -68,13 +68,15 @@ class RunningBatch:
     def __len__(self) -> int:
         return len(self.answers)
 
-    def has_room(self, prepared: Prepared) -> bool:
+    def has_room(self, *prepared: Prepared) -> bool:
         """Whether all rows, padded to the longest that any of them may become, keep within ``most_tokens``."""
-        if self.lanes is None:
+        rows = len(self) + len(prepared)
+        if rows <= 1:
             return True
-        padded = max(*self.lanes.lengths, prepared.prompt_tokens)
-        left = max(answer.max_new_tokens - len(answer.ids) for answer in self.answers)
-        return (padded + max(left, prepared.max_new_tokens)) * (len(self) + 1) <= self.most_tokens
+        lengths = self.lanes.lengths if self.lanes is not None else []
+        padded = max(*lengths, *(one.prompt_tokens for one in prepared))
+        left = [answer.max_new_tokens - len(answer.ids) for answer in self.answers]
+        return (padded + max(*left, *(one.max_new_tokens for one in prepared))) * rows <= self.most_tokens
 
     def join(self, prepared: Sequence[Prepared]) -> list[GrowingAnswer]:
         """Read the prompts together, their pictures encoded or kept, and go on with all rows."""

@@ -17,7 +17,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
 import torch
@@ -50,11 +50,13 @@ INCOMPLETE = "\N{REPLACEMENT CHARACTER}"  # how the tokenizer writes bytes that 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A request as ids; ``views`` fill the runs of image tokens in their order."""
+    """A request as ids; ``views`` fill the runs of image tokens in their order. ``pixels`` are those of the views that
+    were drawn ahead, as the tower reads them [1, 3, height, width]."""
 
     ids: list[int]
     views: list[ViewKey]
     max_new_tokens: int
+    pixels: dict[ViewKey, Tensor] = field(default_factory=dict)
 
     @property
     def length(self) -> int:
@@ -147,11 +149,16 @@ class TorchEngine:
     def prepare(self, request: Request) -> Prepared:
         """The request as ids; an answer longer than the text limit leaves room for is allowed what there is room for.
 
-        Raises ``MessageError`` when the prompt leaves no room.
+        Views that are not kept are drawn here: of a picture of 25 megapixels each takes up to 0.6 s, in which a batch
+        would stand still. Raises ``MessageError`` when the prompt leaves no room.
         """
         prompt = self.prompt(replace(request, max_new_tokens=1), 0, {})
         most = min(request.max_new_tokens, self.text_limit - len(prompt.ids))
-        return Prepared(request, replace(prompt, max_new_tokens=most), most)
+        drawn: dict[ViewKey, Tensor] = {}
+        for picture, key in zip(pictures(request.conversation, self._settings), prompt.views, strict=True):
+            if key not in drawn and self.kept.get(key) is None:
+                drawn[key] = self.view_pixels(request.images[picture.image], picture.region)
+        return Prepared(request, replace(prompt, max_new_tokens=most, pixels=drawn), most)
 
     def batch(self) -> RunningBatch:
         """An empty batch that requests join and leave."""
@@ -182,29 +189,39 @@ class TorchEngine:
     def encoded(self, requests: Sequence[Request], prompts: Sequence[Prompt]) -> dict[ViewKey, Tensor]:
         """Visual tokens [tokens, hidden] of every view of the prompts: kept ones, and the others computed now."""
         found: dict[ViewKey, Tensor] = {}
-        missing: dict[ViewKey, tuple[Image.Image, Region | None]] = {}
+        missing: dict[ViewKey, tuple[Prompt, Image.Image, Region | None]] = {}
         for request, prompt in zip(requests, prompts, strict=True):
             shown = pictures(request.conversation, self._settings)
             for picture, key in zip(shown, prompt.views, strict=True):
                 kept = self.kept.get(key)
                 if kept is not None:
                     found[key] = kept
-                else:
-                    missing[key] = (request.images[picture.image], picture.region)
+                elif key not in missing or key not in missing[key][0].pixels:
+                    missing[key] = (prompt, request.images[picture.image], picture.region)
         keys = list(missing)
         chunk = CPU_CHUNK if self._device.type == "cpu" else GPU_CHUNK
         for start in range(0, len(keys), chunk):
             some = keys[start : start + chunk]
-            for key, tokens in zip(some, self.encode_views([missing[key] for key in some]), strict=True):
+            pixels = []
+            for key in some:
+                prompt, image, region = missing[key]
+                drawn = prompt.pixels.get(key)  # a view that was dropped since the request was prepared has none
+                pixels.append(self.view_pixels(image, region) if drawn is None else drawn)
+            for key, tokens in zip(some, self.encode_pixels(torch.cat(pixels)), strict=True):
                 found[key] = tokens.clone()  # of its own memory, so that dropping one frees it
                 self.kept.put(key, found[key])
         return found
 
+    def view_pixels(self, image: Image.Image, region: Region | None) -> Tensor:
+        """A view as the tower reads it: [1, 3, height, width], on the CPU. Safe in any thread."""
+        shown = encoder_view(image, region, self._settings.image_fit)
+        pixels: Tensor = self.checkpoint.processor.image_processor(images=[shown], return_tensors="pt")["pixel_values"]
+        return pixels
+
     @torch.inference_mode()
-    def encode_views(self, views: Sequence[tuple[Image.Image, Region | None]]) -> Tensor:
-        """The views through tower and projector together: [views, tokens, hidden] in the language model's dtype."""
-        shown = [encoder_view(image, region, self._settings.image_fit) for image, region in views]
-        pixels = self.checkpoint.processor.image_processor(images=shown, return_tensors="pt")["pixel_values"]
+    def encode_pixels(self, pixels: Tensor) -> Tensor:
+        """Views [views, 3, height, width] through tower and projector: [views, tokens, hidden] in the language model's
+        dtype."""
         pixels = pixels.to(self._device)
         if isinstance(self.model.model.vision_tower, SheetTower):
             pixels = pixels.contiguous(memory_format=torch.channels_last)

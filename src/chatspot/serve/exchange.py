@@ -11,12 +11,13 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from chatspot.engine import Reply
-from chatspot.serve.answers import DONE, Completion, event
+from chatspot.serve.answers import DONE, Completion, event, token_counts
 from chatspot.serve.body import Body, refuse
 from chatspot.serve.reading import Asked
 from chatspot.serve.refusals import ClientGone, Refusal, as_json
 from chatspot.serve.scheduler import Event, Job, Scheduler
 from chatspot.serve.service import Service
+from chatspot.serve.stops import Stops
 
 STREAM_HEADERS = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
@@ -47,28 +48,28 @@ class Exchange(Response):
         engine, scheduler = self.service.check_ready()
         with self.service.admission.visit() as visit:
             asked = await self.service.read(engine, await body.read(visit), visit)
-            job = Job(asked.prepared, bool(asked.chat.stream), started + self.limits.answer_s)
+            stops = Stops(asked.chat.stop) if asked.chat.stop else None
+            job = Job(asked.prepared, bool(asked.chat.stream), started + self.limits.answer_s, stops)
             async with submitted(job, scheduler, body):
                 first = await next_event(job)
                 self.service.metrics.first_token.observe(time.monotonic() - started)
                 completion = Completion(asked, engine.name)
-                if isinstance(first, Reply):
+                if isinstance(first, Reply) and not job.streaming:
                     self.count(first, asked, started)
                     whole = Response(as_json(completion.whole(first)), media_type="application/json")
                     await whole(scope, receive, self.patient(send))
                 else:
                     await self.stream(first, job, completion, started, self.patient(send))
 
-    async def stream(self, text: str, job: Job, completion: Completion, started: float, send: Send) -> None:
+    async def stream(self, first: str | Reply, job: Job, completion: Completion, started: float, send: Send) -> None:
         """The answer as events. What goes wrong from here on is an event too, for the status is sent."""
         await send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
         await send({"type": "http.response.body", "body": completion.first_event(), "more_body": True})
-        found: str | Reply = text
+        found = first
         try:
             while not isinstance(found, Reply):
-                if found:
-                    piece = completion.piece_event(found)
-                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                piece = completion.piece_event(found)
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
                 found = await next_event(job)
             self.count(found, completion.asked, started)
             last = completion.last_events(found)
@@ -80,8 +81,9 @@ class Exchange(Response):
         """Count an answer that is complete."""
         metrics = self.service.metrics
         metrics.answer.observe(time.monotonic() - started)
-        metrics.prompt_tokens += asked.prepared.prompt_tokens
-        metrics.answer_tokens += len(reply.token_ids)
+        read, written = token_counts(asked, reply)
+        metrics.prompt_tokens += read
+        metrics.answer_tokens += written
 
     def patient(self, send: Send) -> Send:
         """``send`` for a client that takes what it is sent; one that does not, counts as gone."""

@@ -8,12 +8,14 @@ MOST_MESSAGES = 256  # of a conversation
 MOST_PARTS = 256  # of a message
 MOST_CHARACTERS = 65_536  # of all texts of a conversation; 2,048 tokens are the most that a model reads
 MOST_POINTS = 4_000  # of all polygons and scribbles of a conversation; 10,000 of one scribble take 7 s to outline
+MOST_STOPS, LONGEST_STOP = 4, 256  # texts that end an answer, and characters of each; OpenAI takes 4
 MOST_RUNS = 20_000  # of all its masks; the worst take 1.4 s
 PREFILL_TOKENS = 1024  # prompt tokens read between two steps, so that running answers do not stall
 RETRY_LOADING_S = 5
 RETRY_BUSY_S = 2
 BODY_COPIES = 3  # a body is in memory as bytes, as parsed text and as decoded pictures
 PIXEL_BYTES = 3
+VIEW_BYTES = 3 * 2**19  # a view drawn for the encoder; nano's take 0.9 MB, the paper's 0.6 MB
 DISCARD_S = 5.0  # how long the rest of a refused body is read, so that its client can read the answer
 
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
 from chatspot.messages import Style
-from chatspot.serve.limits import MOST_MESSAGES, MOST_PARTS
+from chatspot.serve.limits import LONGEST_STOP, MOST_MESSAGES, MOST_PARTS, MOST_STOPS
 
 POINTS = {"type": "array", "items": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2}}
 
@@ -61,6 +61,20 @@ class RegionContent(Strict):
     scribble: Annotated[Any, WithJsonSchema(POINTS)] = None
     pen_wh: Annotated[Any, numbers(2)] = None
     mask: Annotated[Any, WithJsonSchema({"type": "object", "required": ["counts", "size_wh"]})] = None
+
+
+def as_list(value: Any) -> Any:
+    """A single text as a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
+STOP_SCHEMA = {"type": "string", "minLength": 1, "maxLength": LONGEST_STOP}
+StopTexts: TypeAlias = Annotated[
+    list[Annotated[str, Field(min_length=1, max_length=LONGEST_STOP)]],
+    Field(max_length=MOST_STOPS),
+    BeforeValidator(as_list),
+    WithJsonSchema({"anyOf": [STOP_SCHEMA, {"type": "array", "items": STOP_SCHEMA, "maxItems": MOST_STOPS}]}),
+]
 
 
 def content_tag(value: Any) -> str:
@@ -133,6 +147,7 @@ class ChatRequest(Strict):
     stream_options: StreamOptions | None = None
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    stop: StopTexts | None = Field(None, description="texts before which the answer ends")
     style: Style | None = Field(None, description='of every question that names none; "short" by default')
     region_text: bool | None = Field(None, description="whether <box>...</box> in texts is read as a region")
     n: Literal[1] | None = None

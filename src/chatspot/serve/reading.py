@@ -1,4 +1,4 @@
-"""From a body's bytes to a request that can be computed. Runs in the reading thread."""
+"""From a body's bytes to a request that can be computed. Runs in the reading and preparing threads."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pydantic_core
-from PIL import Image
 from pydantic import ValidationError
 
 from chatspot.engine import Engine, Prepared, Request
@@ -15,15 +14,24 @@ from chatspot.messages import Conversation, ImagePart, Message, Part, RegionPart
 from chatspot.prompts import read_answer
 from chatspot.regions import region_from_json
 from chatspot.serve import protocol
-from chatspot.serve.limits import MOST_CHARACTERS, MOST_POINTS, MOST_RUNS, PIXEL_BYTES, Limits
+from chatspot.serve.limits import MOST_CHARACTERS, MOST_POINTS, MOST_RUNS, PIXEL_BYTES, VIEW_BYTES, Limits
 from chatspot.serve.pictures import decoded, picture_bytes, pixel_count
 from chatspot.serve.protocol import ChatRequest
 from chatspot.serve.refusals import Refusal
 
 
 @dataclass(frozen=True)
+class Understood:
+    """A request with its pictures decoded. ``image`` is the picture that regions of the answer are read on."""
+
+    chat: ChatRequest
+    request: Request
+    image: int
+
+
+@dataclass(frozen=True)
 class Asked:
-    """A request that was understood. ``image`` is the picture that regions of the answer are read on."""
+    """A request that can be computed; ``image`` as in ``Understood``."""
 
     chat: ChatRequest
     prepared: Prepared
@@ -31,9 +39,9 @@ class Asked:
 
 
 def read_request(
-    body: bytes, engine: Engine, names: tuple[str, ...], limits: Limits, region_text: bool, hold: Callable[[int], None]
-) -> Asked:
-    """The request in ``body``. ``names`` are the model's; ``hold`` is told how many bytes the pictures will take,
+    body: bytes, names: tuple[str, ...], limits: Limits, region_text: bool, hold: Callable[[int], None]
+) -> Understood:
+    """The request in ``body``. ``names`` are the model's; ``hold`` is told how many bytes its pictures will take,
     before they are decoded, and may refuse. Raises ``Refusal`` for whatever cannot be answered."""
     chat = parsed(body)
     if chat.model not in names:
@@ -46,20 +54,20 @@ def read_request(
     for number, message in enumerate(chat.messages):
         told.take(message, f"messages.{number}", chat.style or "short")
     pixels = [pixel_count(raw, limits.pixels, param) for raw, param in told.pictures]
-    hold(sum(pixels) * PIXEL_BYTES)
+    hold(sum(pixels) * PIXEL_BYTES + (len(pixels) + told.regions) * VIEW_BYTES)
     images = tuple(decoded(raw, param) for raw, param in told.pictures)
     wanted = chat.max_completion_tokens or chat.max_tokens or limits.default_tokens
-    return Asked(chat, prepared(engine, told.messages, images, min(wanted, limits.tokens)), told.pointed_at)
-
-
-def prepared(engine: Engine, messages: list[Message], images: tuple[Image.Image, ...], max_new_tokens: int) -> Prepared:
-    """The conversation made ready by the engine."""
     try:
-        request = Request(Conversation(tuple(messages)), images, max_new_tokens)
+        request = Request(Conversation(tuple(told.messages)), images, min(wanted, limits.tokens))
     except MessageError as error:
         raise Refusal(400, "invalid_messages", str(error), param="messages") from error
+    return Understood(chat, request, told.pointed_at)
+
+
+def prepared(engine: Engine, understood: Understood) -> Asked:
+    """The request made ready by the engine: prompt and views. Raises ``Refusal`` when it is too long."""
     try:
-        return engine.prepare(request)
+        return Asked(understood.chat, engine.prepare(understood.request), understood.image)
     except MessageError as error:
         raise Refusal(400, "context_length_exceeded", str(error), param="messages") from error
 

@@ -15,8 +15,10 @@ from threading import Condition, Thread
 from typing import TypeAlias
 
 from chatspot.engine import Engine, Growing, Prepared, Reply
+from chatspot.errors import EngineError
 from chatspot.serve.limits import PREFILL_TOKENS
-from chatspot.serve.refusals import ClientGone, Refusal
+from chatspot.serve.refusals import ClientGone, Refusal, remote_refusal
+from chatspot.serve.stops import Stops
 
 Event: TypeAlias = str | Reply | Refusal | ClientGone
 
@@ -25,12 +27,14 @@ log = logging.getLogger("chatspot.serve")
 
 @dataclass(eq=False)
 class Job:
-    """A request to compute until ``deadline`` (of time.monotonic). ``streaming``: pieces of text are wanted too; a
-    piece may be empty, for the first token need not be a whole character."""
+    """A request to compute until ``deadline`` (of time.monotonic). ``streaming``: pieces of text are wanted too.
+    ``stops`` are the texts that end the answer."""
 
     prepared: Prepared
     streaming: bool
     deadline: float
+    stops: Stops | None = None
+    tokens: int = 0  # about so many came
     events: asyncio.Queue[Event] = field(default_factory=asyncio.Queue)
     cancelled: bool = False
 
@@ -96,23 +100,36 @@ class Scheduler:
         self.out += [(job, Refusal(504, "timeout", "the answer took too long")) for job in late]
 
     def let_in(self) -> None:
-        """Waiting jobs join while there is room, each by itself: one that the engine cannot compute fails alone."""
-        tokens = 0
-        while self.waiting and len(self.running) < self.most_rows and tokens < PREFILL_TOKENS:
+        """Waiting jobs join together while there is room, in their order, at most PREFILL_TOKENS padded tokens (or one
+        job). Where the engine cannot compute them together, each joins by itself, so that one fails alone."""
+        jobs: list[Job] = []
+        longest = 0
+        while self.waiting and len(self.running) + len(jobs) < self.most_rows:
             job = self.waiting[0]
-            if not self.batch.has_room(job.prepared):
-                return
+            longest = max(longest, job.prepared.prompt_tokens)
+            crowded = bool(jobs) and longest * (len(jobs) + 1) > PREFILL_TOKENS
+            if crowded or not self.batch.has_room(*(one.prepared for one in (*jobs, job))):
+                break
             with self.changed:
-                self.waiting.popleft()
-            tokens += job.prepared.prompt_tokens
-            try:
-                (growing,) = self.batch.join([job.prepared])
-            except Exception:
+                jobs.append(self.waiting.popleft())
+        if jobs and not self.joined(jobs, last_try=len(jobs) == 1):
+            for job in jobs:
+                self.joined([job], last_try=True)
+
+    def joined(self, jobs: list[Job], *, last_try: bool) -> bool:
+        """Let these jobs join; whether they could. At the ``last_try`` they are refused where they could not."""
+        try:
+            growing = self.batch.join([job.prepared for job in jobs])
+        except Exception:
+            if last_try:
                 log.exception("a request could not be computed")
-                self.out.append((job, Refusal(500, "internal_error", "the request could not be computed")))
-                continue
-            self.running[job] = growing
-            self.report(job, growing)
+                refusal = Refusal(500, "internal_error", "the request could not be computed")
+                self.out += [(job, refusal) for job in jobs]
+            return False
+        self.running.update(zip(jobs, growing, strict=True))
+        for job, answer in zip(jobs, growing, strict=True):
+            self.report(job, answer)
+        return True
 
     def step(self) -> None:
         """The next token of all that run. Where that fails, they fail, and the next jobs find an empty batch."""
@@ -129,11 +146,26 @@ class Scheduler:
 
     def report(self, job: Job, growing: Growing) -> None:
         """Note what a job has come to."""
-        if job.streaming:
-            self.out.append((job, growing.read()))
-        if growing.reply is not None:
+        try:
+            reply = growing.reply
+        except EngineError as error:
+            log.warning("a request was not answered: %s", error)
             del self.running[job]
-            self.out.append((job, growing.reply))
+            self.out.append((job, remote_refusal(error)))
+            return
+        piece = growing.read() if job.streaming or job.stops else ""
+        job.tokens += 1
+        if job.stops:
+            piece = job.stops.take(piece, ended=reply is not None)
+            if job.stops.met:
+                if reply is None:
+                    self.batch.leave([growing])
+                reply = Reply(job.stops.text, (), None, "end", (job.prepared.prompt_tokens, job.tokens))
+        if piece and job.streaming:
+            self.out.append((job, piece))
+        if reply is not None:
+            del self.running[job]
+            self.out.append((job, reply))
 
     def end(self, refusal: Refusal, *, waiting: bool = True) -> None:
         """End the running jobs, and those that wait."""

@@ -12,7 +12,7 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from chatspot.engine import Engine
-from chatspot.errors import ChatSpotError
+from chatspot.errors import ServeError
 from chatspot.serve.app import make_app
 from chatspot.serve.limits import Limits
 from chatspot.serve.service import Service, Settings
@@ -35,11 +35,9 @@ def is_loopback(host: str) -> bool:
 def check_exposure(host: str, api_key: str | None, unprotected: bool) -> None:
     """Refuse to let other machines in without a key, unless that is wanted."""
     if api_key is not None and (len(api_key) < 8 or not api_key.isascii() or not api_key.isprintable()):
-        raise ChatSpotError(
-            "an API key needs at least 8 printable ASCII characters; make one with: openssl rand -hex 24"
-        )
+        raise ServeError("an API key needs at least 8 printable ASCII characters; make one with: openssl rand -hex 24")
     if not is_loopback(host) and api_key is None and not unprotected:
-        raise ChatSpotError(f"--host {host} lets other machines in, and there is no API key; set CHATSPOT_API_KEY or "
+        raise ServeError(f"--host {host} lets other machines in, and there is no API key; set CHATSPOT_API_KEY or "
                             "--api-key, or say --unprotected if everybody may ask who reaches it")  # fmt: skip
 
 
@@ -51,14 +49,14 @@ def allowed_hosts(host: str, api_key: str | None) -> frozenset[str] | None:
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket on the address; ``ChatSpotError`` when it cannot be had. Port 0 is any free one."""
+    """A socket on the address; ``ServeError`` when it cannot be had. Port 0 is any free one."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
         found = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ChatSpotError(f"there is no address {host!r} to listen on: {error.strerror or error}") from error
+        raise ServeError(f"there is no address {host!r} to listen on: {error.strerror or error}") from error
     try:
         found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if hasattr(socket, "TCP_USER_TIMEOUT"):  # ends connections whose client stopped reading; they inherit it
@@ -67,7 +65,7 @@ def listening(host: str, port: int) -> socket.socket:
         found.listen(256)
     except OSError as error:
         found.close()
-        raise ChatSpotError(f"cannot listen on {host} port {port}: {error.strerror or error}; choose another --port"
+        raise ServeError(f"cannot listen on {host} port {port}: {error.strerror or error}; choose another --port"
                             ) from error  # fmt: skip
     return found
 

@@ -17,13 +17,14 @@ from chatspot.engine import Engine
 from chatspot.serve.admission import Admission, Visit
 from chatspot.serve.limits import RETRY_LOADING_S, Limits
 from chatspot.serve.metrics import Metrics
-from chatspot.serve.reading import Asked, read_request
+from chatspot.serve.reading import Asked, prepared, read_request
 from chatspot.serve.refusals import Refusal
 from chatspot.serve.scheduler import Scheduler
 
 State: TypeAlias = Literal["loading", "ready", "failed", "closing"]
 
 ALIAS = "chatspot"  # a name for whatever model there is
+PREPARING = 2  # threads that draw views; one large picture with many regions may take seconds, and not hold up others
 
 log = logging.getLogger("chatspot.serve")
 
@@ -52,6 +53,7 @@ class Service:
         self.stopped = False
         # One thread: pictures are decoded within bounds of memory, and warnings are switched for the whole process.
         self.reading = ThreadPoolExecutor(1, "reading")
+        self.preparing = ThreadPoolExecutor(PREPARING, "preparing")
 
     @property
     def state(self) -> State:
@@ -102,11 +104,12 @@ class Service:
             raise Refusal(401, "invalid_api_key", "the API key is missing or wrong; send Authorization: Bearer KEY")
 
     async def read(self, engine: Engine, body: bytes, visit: Visit) -> Asked:
-        """The request in a body; see ``reading.read_request``."""
-        return await asyncio.get_running_loop().run_in_executor(
-            self.reading,
-            read_request, body, engine, self.names, self.settings.limits, self.settings.region_text, visit.hold,
-        )  # fmt: skip
+        """The request in a body, ready to be computed; see ``reading``."""
+        loop = asyncio.get_running_loop()
+        understood = await loop.run_in_executor(
+            self.reading, read_request, body, self.names, self.settings.limits, self.settings.region_text, visit.hold
+        )
+        return await loop.run_in_executor(self.preparing, prepared, engine, understood)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -148,6 +151,7 @@ class Service:
     def stop(self) -> None:
         """End what still runs."""
         self.stopped = True
-        self.reading.shutdown(wait=False, cancel_futures=True)
+        for threads in (self.reading, self.preparing):
+            threads.shutdown(wait=False, cancel_futures=True)
         if self.scheduler is not None:
             self.scheduler.stop()
