@@ -46,7 +46,7 @@ def test_predictions_and_results_say_what_they_were_made_from(result_folder):
     for name, result in results.items():
         header = read_predictions(result_folder / f"{name}.jsonl").header
         assert (result["n"], result["errors"], result["pictures"]) == (4, 0, 2)
-        assert result["focal_view"] is (name == "on")
+        assert result["way"] == ("focal" if name == "on" else "text")
         assert result["form"] == ("box" if name == "on" else "point")
         assert list(result["model"]["files"]) == ["model.safetensors"]
         assert len(result["model"]["files"]["model.safetensors"]) == len(result["data"]["annotations_sha256"]) == 64

@@ -215,8 +215,8 @@ def test_a_file_of_another_format_is_not_guessed_at(tmp_path, coco_questions):
     out = tmp_path / "p.jsonl"
     predict(perfect(coco_questions), coco_questions, out, FACTS)
     text = out.read_text("utf-8")
-    out.write_text(text.replace('"format": 1', '"format": 2', 1), "utf-8")
-    with pytest.raises(DataError, match="has format 2"):
+    out.write_text(text.replace('"format": 2', '"format": 1', 1), "utf-8")
+    with pytest.raises(DataError, match="has format 1"):
         read_predictions(out)
     out.write_text(text.replace('"task"', '"tusk"', 1), "utf-8")
     with pytest.raises(DataError, match="header lacks task"):

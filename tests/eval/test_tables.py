@@ -11,22 +11,30 @@ from chatspot.eval.tables import BEGIN, END, read_results, results_table, with_t
 ROOT = Path(__file__).parents[2]
 
 
+def measure(value: float, low: float, high: float, chance: float) -> dict:
+    return {"title": "right answers", "value": value, "low": low, "high": high, "chance": chance, "unit": "share"}
+
+
+WITHOUT_CLASSES = {"accuracy": measure(0.61234, 0.59, 0.634, 0.2)}
+
+
 def result(**changes) -> dict:
     """A result as ``score`` writes it, as far as the table reads it."""
     return {
         "kind": "evaluation",
         "task": "coco",
         "form": "box",
-        "focal_view": True,
+        "format": 2,
+        "way": "focal",
+        "noise": 0.0,
         "model": {"name": "chatspot-nano", "files": {}},
         "limit": None,
         "n": 1960,
         "errors": 0,
-        "micro": {"value": 0.61234, "low": 0.59, "high": 0.634},
-        "macro": {"value": 0.5, "low": 0.45, "high": 0.55},
+        "main": "accuracy",
+        "measures": {"accuracy": measure(0.61234, 0.59, 0.634, 0.2), "macro": measure(0.5, 0.45, 0.55, 0.1)},
         "interval": "95 % percentile bootstrap",
         "majority": {"answer": "person", "accuracy": 0.3429},
-        "chance": 0.2,
         "machine": {"processor": "Reference CPU", "cores": 2, "device": "cpu"},
         "date": "2024-02-03T04:05:06+00:00",
         **changes,
@@ -46,24 +54,28 @@ def rows(table: str) -> list[list[str]]:
 
 
 def test_each_result_is_a_row_in_a_fixed_order(tmp_path):
-    words = result(task="words", macro=None, n=315, errors=2)
-    point_off = result(form="point", focal_view=False, limit=600)
-    folder = folder_of(tmp_path, words, point_off, result(form="point"), result(focal_view=False), result())
+    words = result(task="words", measures=WITHOUT_CLASSES, n=315, errors=2)
+    point_off = result(form="point", way="text", limit=600)
+    folder = folder_of(tmp_path, words, point_off, result(form="point"), result(way="text"), result())
     table = results_table(read_results(folder))
     assert [row[1:5] for row in rows(table)] == [
-        ["name the object (COCO)", "box", "on", "1,960"],
-        ["name the object (COCO)", "box", "off", "1,960"],
-        ["name the object (COCO)", "point", "on", "1,960"],
-        ["name the object (COCO)", "point", "off", "1,960 (drawn)"],
-        ["read the word (ICDAR 2015)", "box", "on", "315 (2 failed)"],
+        ["name the object (COCO)", "box", "focal view", "1,960"],
+        ["name the object (COCO)", "box", "numbers", "1,960"],
+        ["name the object (COCO)", "point", "focal view", "1,960"],
+        ["name the object (COCO)", "point", "numbers", "1,960 (drawn)"],
+        ["read the word (ICDAR 2015)", "box", "focal view", "315 (2 failed)"],
     ]
-    assert rows(table)[0][5:] == ["61.2 [59.0, 63.4]", "50.0 [45.0, 55.0]", "34.3", "20.0"]
-    assert rows(table)[4][6] == ""
+    assert rows(table)[0][5:] == ["right answers", "61.2 [59.0, 63.4]", "50.0 [45.0, 55.0]", "34.3", "20.0"]
+    assert rows(table)[4][7] == ""
     assert "Measured 2024-02-03 on Reference CPU, 2 cores." in table
 
 
 def test_every_row_has_as_many_cells_as_the_head(tmp_path):
-    lines = [line for line in results_table([result(), result(macro=None)]).splitlines() if line.startswith("|")]
+    lines = [
+        line
+        for line in results_table([result(), result(measures=WITHOUT_CLASSES)]).splitlines()
+        if line.startswith("|")
+    ]
     assert len({line.count("|") for line in lines}) == 1
 
 

@@ -9,7 +9,8 @@ from reference import picture, write_folder
 from chatspot.data.records import read_records
 from chatspot.errors import DataError
 from chatspot.eval.coco import COCO_CLASSES, known_names
-from chatspot.eval.tasks import COCO, LEAST_COCO_AREA, NAMES, PLATES, WORDS, find_task, questions_of
+from chatspot.eval.tasks import COCO, NAMES, PLATES, WORDS, find_task, questions_of
+from chatspot.eval.tasks.objects import LEAST_COCO_AREA
 from chatspot.regions import Box, Point
 
 
@@ -88,11 +89,11 @@ def test_words_and_plates_ask_only_what_can_be_read(tmp_path):
         ([picture("a", {"box": [0, 0, 50, 50], "label": "unicorn"})], {}, "has no region"),
         (
             [picture("a", {"box": [0, 0, 50, 50], "label": "cat"})],
-            {"form": "scribble"},
-            "box or point, not by 'scribble'",
+            {"form": "circle"},
+            "not by 'circle'",
         ),
         ([picture("a", {"box": [0, 0, 50, 50], "label": "cat"})], {"limit": 0}, "at least 1"),
-        ([picture("a", {"box": [0, 0, 50, 50], "label": "cat"})] * 2, {}, "two regions have the id"),
+        ([picture("a", {"box": [0, 0, 50, 50], "label": "cat"})] * 2, {}, "two questions have the id"),
     ],
 )
 def test_what_cannot_be_asked_is_said(tmp_path, records, arguments, says):
@@ -102,7 +103,7 @@ def test_what_cannot_be_asked_is_said(tmp_path, records, arguments, says):
 
 
 def test_unknown_tasks_and_folders_are_errors(tmp_path):
-    with pytest.raises(DataError, match="no task 'vqa'; known are coco, words, plates"):
+    with pytest.raises(DataError, match="no task 'vqa'; known are coco, names, words, plates"):
         find_task("vqa")
     with pytest.raises(DataError, match="does not exist"):
         questions_of(COCO, tmp_path / "nowhere")

@@ -22,29 +22,52 @@ Device = Annotated[str, typer.Option(help='"auto", "cpu", or a GPU such as "cuda
 ResultFolder = Annotated[Path, typer.Option(help="Folder of result files.")]
 
 
+Task = Annotated[str, typer.Option(help="What is asked; 'chatspot eval list' shows the tasks.")]
+Data = Annotated[Path, typer.Option(help="Folder of region JSON lines or of a data set's original files.")]
+FormOption = Annotated[
+    str | None, typer.Option(help="How regions are pointed at: box, point, polygon, mask, scribble or picture.")
+]
+Noise = Annotated[float, typer.Option(min=0, max=0.99, help="Jitter boxes by this share of their sides (s).")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Ask only so many, drawn by a fixed seed.")]
+Batch = Annotated[int, typer.Option(min=1, help="Questions answered together.")]
+Split = Annotated[str | None, typer.Option(help="Split of the original files; default: a held-out one.")]
+Ids = Annotated[Path | None, typer.Option(help="File of picture names (coco:139), one a line: ask about these alone.")]
+Predictions = Annotated[Path, typer.Option(help="Predictions (JSON lines); an interrupted run goes on.")]
+
+
 @eval_app.command()
 def predict(
-    task: Annotated[str, typer.Option(help="coco, words, plates, or names (your own labels).")],
-    data: Annotated[Path, typer.Option(help="Folder of region JSON lines, such as heldout/coco.")],
-    out: Annotated[Path, typer.Option(help="Predictions (JSON lines); an interrupted run goes on.")],
-    form: Annotated[str, typer.Option(help="How regions are pointed at: box or point.")] = "box",
+    task: Task,
+    data: Data,
+    out: Predictions,
+    form: FormOption = None,
+    noise: Noise = 0.0,
     model: Model = None,
     focal_view: FocalView = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Ask only so many, drawn by a fixed seed.")] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Questions answered together.")] = 16,
+    limit: Limit = None,
+    ids: Ids = None,
+    split: Split = None,
+    batch: Batch = 16,
     device: Device = "auto",
 ) -> None:
     """Ask all questions of a task about a folder of held-out pictures."""
+    from chatspot.data.faults import Faults
     from chatspot.eval.predict import RunFacts
     from chatspot.eval.predict import predict as predict_all
-    from chatspot.eval.provenance import data_facts
-    from chatspot.eval.tasks import find_task, questions_of
+    from chatspot.eval.tasks import Draw, find_task, open_folder, questions_of, read_ids
 
-    questions = questions_of(find_task(task), data, form=form, limit=limit)
+    folder, faults = open_folder(find_task(task), data, split), Faults()
+    pictures = None if ids is None else read_ids(ids)
+    questions = questions_of(find_task(task), folder, form=form, limit=limit, draw=Draw(noise), pictures=pictures,
+                             faults=faults)  # fmt: skip
+    for kind, count in faults.counts.items():
+        typer.echo(f"{data}: {kind}: {count}", err=True)
     engine, facts = open_engine(model, focal_view, device)
-    command = spoken("predict", task=task, form=form, data=f"PHOTOS/heldout/{data.resolve().name}", model=facts["name"],
-                     focal_view=engine.settings.focal_view, limit=limit, batch=batch, out=out.name)  # fmt: skip
-    outcome = predict_all(engine, questions, out, RunFacts(facts, data_facts(data), command, limit), batch=batch)
+    command = spoken("predict", task=task, form=questions[0].extra["form"], noise=noise or None,
+                     data=f"PHOTOS/heldout/{data.resolve().name}", model=facts["name"],
+                     focal_view=engine.settings.focal_view, limit=limit, ids=ids.name if ids else None, split=split,
+                     batch=batch, out=out.name)  # fmt: skip
+    outcome = predict_all(engine, questions, out, RunFacts(facts, folder.facts(), command, limit), batch=batch)
     typer.echo(f"{out}: {len(questions)} questions, {outcome.there} were answered before, {outcome.asked} now"
                + (f", {outcome.failed} failed (see their lines' \"error\")" if outcome.failed else ""))  # fmt: skip
 
@@ -60,9 +83,16 @@ def score(
 
     result = score_file(read_predictions(predictions))
     typer.echo(summary(result))
+    write_result(result, out)
+
+
+def write_result(result: dict[str, Any], out: Path | None) -> None:
+    """Write a result file, if one is wanted."""
+    from chatspot.data.saving import saved_whole
+
     if out:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
+        with saved_whole(out, "result") as half:
+            half.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
         typer.echo(f"wrote {out}")
 
 
@@ -144,20 +174,25 @@ def spoken(command: str, **options: Any) -> str:
 
 def summary(result: dict[str, Any]) -> str:
     """A result for the terminal."""
-    from chatspot.eval.tables import with_interval
+    from chatspot.eval.tables import WAYS, in_unit, with_interval
 
+    noise = f", s = {result['noise']:g}" if result["noise"] else ""
     lines = [
-        f"{result['task']} by {result['form']}, focal view {'on' if result['focal_view'] else 'off'}: "
+        f"{result['task']} by {result['form']}{noise}, shown as {WAYS.get(result['way'], result['way'])}: "
         f"{result['n']} answers about {result['pictures']} pictures",
-        f"  accuracy              {with_interval(result['micro'])} %",
+        f"  {'':44} {'result':>20}  {'chance':>6}  {'n':>6}",
     ]
-    if result["macro"]:
-        lines.append(f"  mean over {len(result['classes']):>3} classes  {with_interval(result['macro'])} %")
+    for measure in result["measures"].values():
+        chance = in_unit(measure["chance"], measure["unit"])
+        lines.append(f"  {measure['title']:44} {with_interval(measure):>20}  {chance:>6}  {measure['n']:>6,}")
+    for name, group in (result["groups"] or {}).items():
+        lines.append(
+            f"    of these {name:35} {with_interval({**group, 'unit': 'share'}):>20}  {'':>6}  {group['n']:>6,}"
+        )
+    majority = result["majority"]
     lines += [
-        f"  always {result['majority']['answer']!r:<14} {100 * result['majority']['accuracy']:.1f} %",
-        f"  these answers, dealt at random  {100 * result['chance']:.1f} %",
-        f"  unmatched answers     {result['unmatched']}",
-        f"  failed, not scored    {result['errors']}",
-        f"  ({result['interval']})",
+        f"  always {majority['answer']!r}: {100 * majority['accuracy']:.1f} %",
+        f"  could not be read (counted as wrong): {result['unread']}; failed (not scored): {result['errors']}",
+        f"  shares in %; {result['interval']}; chance: these answers dealt out at random",
     ]
     return "\n".join(lines)

@@ -36,8 +36,8 @@ MOST_FAILURES = 16  # so many failures in a row mean that the engine is broken, 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the engine and the questions do not say of themselves: ``provenance.model_facts`` and ``data_facts``, the
-    draw's ``limit``, and the command as somebody else would type it."""
+    """What the engine and the questions do not say of themselves: ``provenance.model_facts`` and ``tasks.Folder.facts``,
+    the draw's ``limit``, and the command as somebody else would type it."""
 
     model: dict[str, Any]
     data: dict[str, Any]
@@ -111,6 +111,8 @@ def header_of(engine: Engine, questions: Sequence[Question], facts: RunFacts) ->
     return Header(
         task=task,
         form=form,
+        way="focal" if engine.settings.focal_view else "text",
+        noise=float(questions[0].extra.get("noise", 0.0)),
         questions=len(questions),
         questions_sha256=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
         model=facts.model,

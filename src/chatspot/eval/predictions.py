@@ -2,15 +2,17 @@
 
 ::
 
-    {"kind": "predictions", "format": 1, "task": "coco", "form": "box", "questions": 1960, "questions_sha256": "...",
-     "model": {"name": "...", "files": {"...": "SHA-256"}}, "settings": {...}, "data": {...}, "limit": null,
-     "commit": "...", "machine": {...}, "date": "...", "command": "..."}
+    {"kind": "predictions", "format": 2, "task": "coco", "form": "box", "way": "focal", "noise": 0.0,
+     "questions": 1960, "questions_sha256": "...", "model": {"name": "...", "files": {"...": "SHA-256"}},
+     "settings": {...}, "data": {...}, "limit": null, "commit": "...", "machine": {...}, "date": "...",
+     "command": "..."}
     {"id": "coco/000000000030#0", "question": "...", "region": {"box": [...]}, "size": [384, 257],
      "truth": "potted plant", "answer": "vase", "logprob": -1.2, "finish": "end", "seconds": 0.1, "extra": {...}}
     {"id": "...", ..., "error": "ImageError: ..."}
     {"kind": "resumed", "commit": "...", "date": "..."}
 
-A question that failed has an ``error`` and no ``answer``; when it is asked again, the later line counts.
+A question that failed has an ``error`` and no ``answer``; when it is asked again, the later line counts. A question
+about the whole picture has no ``region``; ``truth`` is a list where several answers are right, the best first.
 """
 
 from __future__ import annotations
@@ -19,25 +21,31 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from chatspot.errors import DataError
 
-KIND, RESUMED, FORMAT = "predictions", "resumed", 1
+KIND, RESUMED, FORMAT = "predictions", "resumed", 2
 OPENING = b'{"kind": "predictions"'  # how every predictions file starts
-SAME_RUN = ("task", "form", "questions", "questions_sha256", "model", "settings", "data", "limit")
+SAME_RUN = ("task", "form", "way", "noise", "questions", "questions_sha256", "model", "settings", "data", "limit")
+Truth: TypeAlias = str | list[str]
+"""The right answer, or all that are accepted, the best first."""
 
 
 @dataclass(frozen=True)
 class Header:
     """What a predictions file was made from. All values are plain JSON.
 
-    ``questions`` counts them, ``questions_sha256`` is the hash of their ids, words, regions and truths. ``model`` names
-    the weights and their hashes, ``settings`` are the prompt's, ``data`` the folder's name and its annotations' hash.
+    ``form`` is how regions are pointed at, ``way`` how the model is shown them (``eval.ways``), ``noise`` the s by
+    which boxes were jittered. ``questions`` counts them, ``questions_sha256`` is the hash of their ids, words, regions
+    and truths. ``model`` names the weights and their hashes, ``settings`` are the prompt's, ``data`` names the folder and
+    the hash of its annotations.
     """
 
     task: str
     form: str
+    way: str
+    noise: float
     questions: int
     questions_sha256: str
     model: dict[str, Any]
@@ -68,7 +76,7 @@ class Prediction:
     question: str
     region: dict[str, Any]
     size: tuple[int, int]
-    truth: str
+    truth: Truth
     answer: str | None = None
     logprob: float | None = None
     finish: str | None = None
@@ -80,6 +88,11 @@ class Prediction:
     def picture(self) -> str:
         """The picture's name: the id without the region's number."""
         return self.id.rpartition("#")[0]
+
+    @property
+    def truths(self) -> tuple[str, ...]:
+        """All accepted answers, the best first."""
+        return (self.truth,) if isinstance(self.truth, str) else tuple(self.truth)
 
     def to_json(self) -> dict[str, Any]:
         """The prediction's line, without empty fields."""
@@ -108,7 +121,7 @@ def read_predictions(file: Path) -> PredictionsFile:
             commits.append(str(entry.get("commit")))
             continue
         try:
-            values = {**entry, "size": tuple(entry["size"])}
+            values = {"region": {}, **entry, "size": tuple(entry["size"])}
             prediction = Prediction(**{name: values[name] for name in values if name in known})
         except (KeyError, TypeError) as error:
             raise DataError(f"{where}: no prediction that can be read ({error})") from error

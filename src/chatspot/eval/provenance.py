@@ -10,9 +10,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from chatspot.data.records import ANNOTATIONS
-from chatspot.errors import DataError
-
 
 def source_commit() -> str:
     """The commit that this code was checked out from, "+changes" where ``src`` differs from it; else its version."""
@@ -63,16 +60,6 @@ def memory_gib() -> float | None:
         return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
     except (AttributeError, OSError, ValueError):
         return None
-
-
-def data_facts(folder: Path) -> dict[str, Any]:
-    """The folder's name and the SHA-256 of its annotations."""
-    file = folder / ANNOTATIONS
-    if not file.is_file():
-        raise DataError(f"{file} does not exist: expected a folder with {ANNOTATIONS} and its pictures")
-    from chatspot.model.weights import sha256
-
-    return {"folder": folder.resolve().name, "annotations_sha256": sha256(file)}
 
 
 def model_facts(checkpoint: Path, name: str) -> dict[str, Any]:

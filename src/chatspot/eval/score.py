@@ -4,43 +4,40 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from chatspot.errors import DataError
+from chatspot.eval.measures import (
+    INTERVAL_RULE,
+    MACRO,
+    OF_READ,
+    chance,
+    corpus_intervals,
+    macro,
+    mean_intervals,
+    mean_points,
+    paired,
+    with_of_read,
+)
 from chatspot.eval.predictions import Prediction, PredictionsFile
-from chatspot.eval.tasks import Task, find_task
+from chatspot.eval.tasks import Judged, Task, find_task
 
-KIND, FORMAT = "evaluation", 1
-RESAMPLES, BOOTSTRAP_SEED = 2000, 0
-LEVEL = 0.95
-INTERVAL_RULE = f"95 % percentile bootstrap over pictures, {RESAMPLES} resamples, seed {BOOTSTRAP_SEED}"
-
-
-@dataclass(frozen=True)
-class Judged:
-    """One answer beside its truth. ``read`` is the answer as the task compares it (a class, for coco), or None."""
-
-    picture: str
-    truth: str
-    read: str | None
-    right: bool
+KIND, COMPARISON, FORMAT = "evaluation", "comparison", 2
 
 
 def score(file: PredictionsFile) -> dict[str, Any]:
     """The result of a predictions file, ready to be written as JSON: what was measured, and from what.
 
-    ``n`` counts the answered questions, which alone are scored; ``errors`` counts the failed ones. ``micro`` is the
-    share of right answers, ``macro`` the mean of that share over the classes present (null for tasks without classes),
-    each with the bounds of INTERVAL_RULE; ``majority`` the share that always giving the commonest truth would get, and
-    ``chance`` the share that these answers would get on average if they were dealt out to the questions at random.
+    ``n`` counts the answered questions, which alone are scored; ``errors`` the failed ones, ``unread`` the answers that
+    say nothing which could be compared: they count as wrong, and the measure "..._of_read" leaves them out. Each of
+    ``measures`` has its value, the bounds of INTERVAL_RULE, ``chance`` (these answers dealt out at random) and its own
+    n. ``main`` names the first.
 
     Raises ``DataError`` when nothing was answered or when questions are still unasked.
     """
     header = file.header
-    if len(file.predictions) != header.questions:
-        raise DataError(f"{len(file.predictions)} of {header.questions} questions of task {header.task} were asked; "
-                        "predict again with the same settings to finish, then score")  # fmt: skip
+    check_finished(file)
     task = find_task(header.task)
     predictions = list(file.predictions.values())
     answered = [prediction for prediction in predictions if prediction.error is None]
@@ -50,14 +47,15 @@ def score(file: PredictionsFile) -> dict[str, Any]:
         "format": FORMAT,
         "task": header.task,
         "form": header.form,
-        "focal_view": bool(header.settings.get("focal_view")),
+        "way": header.way,
+        "noise": header.noise,
         "model": header.model,
         "settings": header.settings,
         "data": header.data,
         "limit": header.limit,
         "asked": header.questions,
         "errors": len(predictions) - len(answered),
-        **accuracies(task, answered),
+        **numbers(task, answered),
         "seconds_per_answer": round(sum(seconds) / len(seconds), 4) if seconds else None,
         "commit": ", ".join(file.commits),
         "machine": header.machine,
@@ -66,83 +64,81 @@ def score(file: PredictionsFile) -> dict[str, Any]:
     }
 
 
-def accuracies(task: Task, answered: Sequence[Prediction]) -> dict[str, Any]:
+def check_finished(file: PredictionsFile) -> None:
+    """Raise ``DataError`` when questions of the file are still unasked."""
+    asked, wanted = len(file.predictions), file.header.questions
+    if asked != wanted:
+        raise DataError(f"{asked} of {wanted} questions of task {file.header.task} were asked; predict again with the "
+                        "same settings to finish, then score")  # fmt: skip
+
+
+def numbers(task: Task, answered: Sequence[Prediction]) -> dict[str, Any]:
     """The numbers of ``score`` for answered questions of one task. Raises ``DataError`` when there is none."""
     if not answered:
         raise DataError(f"there is no answer to score for task {task.name}: every question failed, or none was asked")
-    judged = [judge(task, prediction) for prediction in answered]
-    micro, macro = intervals(judged)
-    truths = Counter(one.truth for one in judged)
-    commonest = min(truths, key=lambda truth: (-truths[truth], truth))
+    answered = sorted(answered, key=lambda prediction: prediction.id)
+    judged = [task.judge(prediction) for prediction in answered]
+    main = next(iter(judged[0].points))
     return {
+        "unread": sum(one.read is None for one in judged),
         "n": len(judged),
         "pictures": len({one.picture for one in judged}),
-        "unmatched": sum(one.read is None for one in judged),
-        "micro": micro,
-        "macro": macro if task.by_class else None,
-        "interval": INTERVAL_RULE,
-        "majority": {"answer": commonest, "accuracy": truths[commonest] / len(judged)},
-        "chance": chance(task, judged),
+        "main": main,
+        "measures": measured(task, answered, judged, main),
+        "majority": majority(task, answered, main),
         "classes": per_class(judged) if task.by_class else None,
+        "confusion": confusion(judged) if task.by_class else None,
+        "groups": per_group(judged, main),
+        "interval": INTERVAL_RULE,
     }
 
 
-def judge(task: Task, prediction: Prediction) -> Judged:
-    """Whether one answer is right by the task's rule."""
-    read, truth = task.read(prediction.answer or ""), task.read(prediction.truth)
-    if truth is None:
-        raise DataError(f"{prediction.id}: the truth {prediction.truth!r} cannot be compared in task {task.name}")
-    right = read is not None and task.agrees(read, truth)
-    return Judged(prediction.picture, prediction.truth, read, right)
+def measured(
+    task: Task, answered: Sequence[Prediction], judged: Sequence[Judged], main: str
+) -> dict[str, dict[str, Any]]:
+    """Every measure by its name: the main one, its mean over classes, itself over what could be read, the others."""
+    judged = [with_of_read(one) for one in judged]
+    by_class = main if task.by_class else None
+    values = mean_points(judged)
+    bounds = mean_intervals(judged, by_class)
+    if by_class is not None:
+        values[MACRO] = macro(judged, main)
+    counts = {name: sum(one.points.get(name) is not None for one in judged) for name in values} | {MACRO: len(judged)}
+    if task.corpus is not None:
+        of_corpus = task.corpus(answered)
+        values |= of_corpus
+        bounds |= corpus_intervals(task.corpus, answered)
+        counts |= dict.fromkeys(of_corpus, len(judged))
+    guessed = chance(task.judge, task.corpus, by_class, answered)
+    described = {each.name: each for each in task.measures}
+    titles = {name: each.title for name, each in described.items()} | {MACRO: "mean over classes"}
+    titles[f"{main}_{OF_READ}"] = f"{titles.get(main, main)}, of those that could be read"
+    order = [main, MACRO, *(name for name in values if name != main)]
+    return {
+        name: {
+            "title": titles.get(name, name),
+            "value": values[name],
+            **dict(zip(("low", "high"), bounds.get(name, (None, None)), strict=True)),
+            "chance": guessed.get(name),
+            "n": counts[name],
+            "unit": described[name].unit if name in described else "share",
+        }
+        for name in dict.fromkeys(order)
+        if name in values
+    }
 
 
-def intervals(judged: Sequence[Judged]) -> tuple[dict[str, float], dict[str, float]]:
-    """Micro and macro accuracy, each as ``value``, ``low`` and ``high``.
-
-    Pictures are drawn with replacement, all questions of a picture together, because answers about one picture are
-    alike; a class that a draw misses is left out of that draw's mean.
-    """
-    import numpy as np
-
-    pictures = {name: at for at, name in enumerate(sorted({one.picture for one in judged}))}
-    classes = {name: at for at, name in enumerate(sorted({one.truth for one in judged}))}
-    asked, right = (np.zeros((len(pictures), len(classes))) for _ in range(2))
-    for one in judged:
-        asked[pictures[one.picture], classes[one.truth]] += 1
-        right[pictures[one.picture], classes[one.truth]] += one.right
-    draws = np.random.default_rng(BOOTSTRAP_SEED).multinomial(
-        len(pictures), np.full(len(pictures), 1 / len(pictures)), size=RESAMPLES
-    )
-    weights = np.vstack([np.ones((1, len(pictures))), draws])  # the first row is the sample itself
-    asked, right = weights @ asked, weights @ right
-    micro = right.sum(1) / asked.sum(1)
-    with np.errstate(invalid="ignore"):
-        macro = np.nanmean(right / asked, axis=1)
-    tails = [(1 - LEVEL) / 2, (1 + LEVEL) / 2]
-
-    def summary(values: np.ndarray) -> dict[str, float]:
-        low, high = np.quantile(values[1:], tails)
-        return {"value": float(values[0]), "low": float(low), "high": float(high)}
-
-    return summary(micro), summary(macro)
-
-
-def chance(task: Task, judged: Sequence[Judged]) -> float:
-    """The mean over all pairs of an answer and a truth of whether they agree."""
-    answers = Counter(one.read for one in judged if one.read is not None)
-    truths = Counter(task.read(one.truth) for one in judged)
-    agreeing = sum(
-        often * count
-        for read, often in answers.items()
-        for truth, count in truths.items()
-        if truth is not None and task.agrees(read, truth)
-    )
-    return agreeing / len(judged) ** 2
+def majority(task: Task, answered: Sequence[Prediction], main: str) -> dict[str, Any]:
+    """What always giving the commonest truth gets in the main measure."""
+    truths = Counter(prediction.truths[0] for prediction in answered)
+    commonest = min(truths, key=lambda truth: (-truths[truth], truth))
+    judged = [task.judge(replace(prediction, answer=commonest)) for prediction in answered]
+    return {"answer": commonest, "accuracy": mean_points(judged).get(main, 0.0)}
 
 
 def per_class(judged: Sequence[Judged]) -> dict[str, dict[str, Any]]:
-    """For each class, the commonest first: ``n``, ``right``, ``unmatched``, and ``taken_for``, the commonest wrong
-    class (null when there is none)."""
+    """For each class, the commonest first: ``n``, ``right``, ``unread``, and ``taken_for``, the commonest wrong class
+    (null when there is none)."""
     table: dict[str, dict[str, Any]] = {}
     for name, n in sorted(Counter(one.truth for one in judged).items(), key=lambda item: (-item[1], item[0])):
         own = [one for one in judged if one.truth == name]
@@ -150,7 +146,88 @@ def per_class(judged: Sequence[Judged]) -> dict[str, dict[str, Any]]:
         table[name] = {
             "n": n,
             "right": sum(one.right for one in own),
-            "unmatched": sum(one.read is None for one in own),
+            "unread": sum(one.read is None for one in own),
             "taken_for": min(wrong, key=lambda each: (-wrong[each], each)) if wrong else None,
         }
     return table
+
+
+def confusion(judged: Sequence[Judged]) -> dict[str, dict[str, int]]:
+    """How often each class was read as each, the commonest first; "" stands for an answer that could not be read."""
+    table: dict[str, Counter[str]] = {}
+    for one in judged:
+        table.setdefault(one.truth, Counter())[one.read or ""] += 1
+    order = sorted(table, key=lambda truth: (-table[truth].total(), truth))
+    return {truth: dict(sorted(table[truth].items(), key=lambda item: (-item[1], item[0]))) for truth in order}
+
+
+def per_group(judged: Sequence[Judged], main: str) -> dict[str, dict[str, Any]] | None:
+    """The main measure of each group with its bounds and n; null for a task without groups."""
+    names = sorted({one.group for one in judged if one.group})
+    table = {}
+    for name in names:
+        own = [one for one in judged if one.group == name]
+        values, bounds = mean_points(own), mean_intervals(own)
+        if main in values:
+            table[name] = {"value": values[main], "low": bounds[main][0], "high": bounds[main][1], "n": len(own)}
+    return table or None
+
+
+def compare(first: PredictionsFile, second: PredictionsFile) -> dict[str, Any]:
+    """Two predictions files of one task on the questions that both answered: for each measure that is a mean what the
+    second has more (``measures.paired``), both values on these questions, and the ids won and lost in the main one.
+
+    The files may differ in model, form, way or noise. Raises ``DataError`` when they are of different tasks, when a
+    question of one id has another truth, or when nothing is common.
+    """
+    if first.header.task != second.header.task:
+        raise DataError(f"only answers to one task can be compared, got {first.header.task} and {second.header.task}")
+    task = find_task(first.header.task)
+    common = sorted(
+        name
+        for name, one in first.predictions.items()
+        if one.error is None and name in second.predictions and second.predictions[name].error is None
+    )
+    if not common:
+        raise DataError("there is no question that both files answer; were they made from the same data?")
+    for name in common:
+        truths = first.predictions[name].truths, second.predictions[name].truths
+        if truths[0] != truths[1]:
+            raise DataError(f"question {name} has the truth {truths[0]!r} in one file and {truths[1]!r} in the other")
+    judged = [[task.judge(file.predictions[name]) for name in common] for file in (first, second)]
+    main = next(iter(judged[0][0].points))
+    values = [mean_points(each) for each in judged]
+    sides = list(zip(common, *judged, strict=True))
+    return {
+        "kind": COMPARISON,
+        "format": FORMAT,
+        "task": task.name,
+        "first": described_side(first),
+        "second": described_side(second),
+        "n": len(common),
+        "pictures": len({one.picture for one in judged[0]}),
+        "main": main,
+        "measures": {
+            name: {"first": values[0][name], "second": values[1][name], **paired(judged[0], judged[1], name)}
+            for name in values[0]
+            if name in values[1] and any(both_count(one, other, name) for one, other in zip(*judged, strict=True))
+        },
+        "won": [name for name, one, other in sides if (other.points[main] or 0) > (one.points[main] or 0)],
+        "lost": [name for name, one, other in sides if (other.points[main] or 0) < (one.points[main] or 0)],
+        "interval": INTERVAL_RULE,
+    }
+
+
+def both_count(one: Judged, other: Judged, name: str) -> bool:
+    """Whether both answers count for measure ``name``."""
+    return one.points.get(name) is not None and other.points.get(name) is not None
+
+
+def described_side(file: PredictionsFile) -> dict[str, Any]:
+    """What a comparison says of one of its two files."""
+    header = file.header
+    return {
+        "model": header.model, "form": header.form, "way": header.way, "noise": header.noise, "data": header.data,
+        "asked": header.questions, "errors": sum(each.error is not None for each in file.predictions.values()),
+        "commit": ", ".join(file.commits), "date": header.date,
+    }  # fmt: skip

@@ -7,17 +7,19 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from chatspot.data.saving import write_whole
 from chatspot.errors import DataError
-from chatspot.eval.score import KIND
+from chatspot.eval.score import FORMAT, KIND
 from chatspot.eval.tasks import TASKS, find_task
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
-COLUMNS = ("model", "task", "pointed by", "focal view", "n", "accuracy %", "by class %", "majority %", "chance %")
-TASK_TITLES = {
-    "coco": "name the object (COCO)",
-    "words": "read the word (ICDAR 2015)",
-    "plates": "read the plate (OpenALPR)",
-    "names": "name the object (own labels)",
+COLUMNS = ("model", "task", "pointed by", "shown", "n", "measure", "result", "by class %", "majority %", "chance %")
+WAYS = {  # what a model is shown of a region (eval.ways), in a word or two
+    "focal": "focal view",
+    "text": "numbers",
+    "painted": "painted box",
+    "crop": "crop",
+    "mask": "mask over it",
 }
 
 
@@ -33,29 +35,38 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
         except ValueError as error:
             raise DataError(f"{file} is no JSON ({error}); score again") from error
         if isinstance(result, dict) and result.get("kind") == KIND:
+            if result.get("format") != FORMAT:
+                raise DataError(f"{file} has format {result.get('format')!r}, this version reads {FORMAT}; score again")
             find_task(result["task"])
             results.append(result)
-    tasks = list(TASKS)
-    return sorted(
-        results, key=lambda r: (r["model"]["name"], tasks.index(r["task"]), r["form"], not r["focal_view"], r["date"])
-    )
+    return sorted(results, key=place)
+
+
+def place(result: dict[str, Any]) -> tuple[Any, ...]:
+    """Where a result stands in the table: by model, task, form, way, noise and date."""
+    tasks, ways = list(TASKS), list(WAYS)
+    way = ways.index(result["way"]) if result["way"] in ways else len(ways)
+    return (result["model"]["name"], tasks.index(result["task"]), result["form"], way, result["noise"], result["date"])
 
 
 def results_table(results: Sequence[dict[str, Any]]) -> str:
     """The results as a Markdown table with a note on how to read it. Raises ``DataError`` when there is none."""
     if not results:
         raise DataError("there is no result to show; make one with 'chatspot eval score'")
-    lines = ["| " + " | ".join(COLUMNS) + " |", "|" + "|".join([" --- "] * 4 + [" ---: "] * 5) + "|"]
+    lines = [
+        "| " + " | ".join(COLUMNS) + " |",
+        "|" + "|".join([" --- "] * 4 + [" ---: ", " --- "] + [" ---: "] * 4) + "|",
+    ]
     lines += ["| " + " | ".join(row(result)) + " |" for result in results]
     dates = sorted({str(result["date"])[:10] for result in results})
     machines = sorted({machine_words(result["machine"]) for result in results})
     return "\n".join([
         *lines,
         "",
-        f"Held-out photos, wrong answers counted as wrong; in brackets: {results[0]['interval']}. *By class*: "
-        "the mean of the classes' accuracies. *Majority*: always "
-        "giving the commonest truth. *Chance*: these answers dealt out at random. When an answer is right is stated in "
-        "`src/chatspot/eval/matching.py`; the whole record of each row, with its command, is in `benchmarks/results/`. "
+        "Held-out photos. An answer that says nothing which could be compared counts as wrong. In brackets: "
+        f"{results[0]['interval']}. *By class*: the mean of the classes' accuracies. *Majority*: always giving the "
+        "commonest truth. *Chance*: these answers dealt out at random. What each task asks and when an answer is right "
+        "is stated in `docs/bench.md`; the whole record of each row, with its command, is in `benchmarks/results/`. "
         f"Measured {' to '.join(dict.fromkeys([dates[0], dates[-1]]))} on {'; '.join(machines)}.",
     ])  # fmt: skip
 
@@ -67,22 +78,34 @@ def row(result: dict[str, Any]) -> list[str]:
         count += " (drawn)"
     if result["errors"]:
         count += f" ({result['errors']:,} failed)"
+    measures = result["measures"]
+    main = measures[result["main"]]
+    noise = f", s = {result['noise']:g}" if result["noise"] else ""
     return [
         str(result["model"]["name"]),
-        TASK_TITLES.get(result["task"], result["task"]),
-        result["form"],
-        "on" if result["focal_view"] else "off",
+        find_task(result["task"]).title,
+        result["form"] + noise,
+        WAYS.get(result["way"], result["way"]),
         count,
-        with_interval(result["micro"]),
-        with_interval(result["macro"]) if result["macro"] else "",
-        f"{100 * result['majority']['accuracy']:.1f}",
-        f"{100 * result['chance']:.1f}",
+        main["title"],
+        with_interval(main),
+        with_interval(measures["macro"]) if "macro" in measures else "",
+        f"{100 * result['majority']['accuracy']:.1f}" if result["majority"] else "",
+        in_unit(main["chance"], main["unit"]),
     ]
 
 
-def with_interval(value: dict[str, float]) -> str:
-    """A share as per cent with its bounds, such as "61.2 [58.8, 63.5]"."""
-    return f"{100 * value['value']:.1f} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+def with_interval(measure: dict[str, Any]) -> str:
+    """A measure with its bounds, a share as per cent: "61.2 [58.8, 63.5]"."""
+    value, low, high = (in_unit(measure[name], measure["unit"]) for name in ("value", "low", "high"))
+    return f"{value} [{low}, {high}]" if low else value
+
+
+def in_unit(value: float | None, unit: str) -> str:
+    """A number as people read it: a share as per cent; "" for None."""
+    if value is None:
+        return ""
+    return f"{100 * value:.1f}" if unit == "share" else f"{value:.2f}"
 
 
 def machine_words(machine: dict[str, Any]) -> str:
@@ -111,6 +134,6 @@ def write_tables(results: Path, files: Iterable[Path]) -> list[Path]:
         old = file.read_text("utf-8")
         new = with_table(old, table, str(file))
         if new != old:
-            file.write_text(new, "utf-8")
+            write_whole(file, new)
             changed.append(file)
     return changed

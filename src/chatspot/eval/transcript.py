@@ -23,8 +23,7 @@ from chatspot.engine.interface import Engine
 from chatspot.errors import DataError, ImageError
 from chatspot.eval.predict import answered
 from chatspot.eval.predictions import Prediction
-from chatspot.eval.score import Judged, judge
-from chatspot.eval.tasks import TASKS, Question, Task, find_task, questions_of
+from chatspot.eval.tasks import TASKS, Judged, Question, Task, find_task, questions_of
 from chatspot.images import draw_regions, open_image
 from chatspot.regions import Box, Point, Region
 
@@ -90,7 +89,7 @@ def exchanges(engine: Engine, questions: Sequence[Question]) -> list[Exchange]:
     for question, prediction in zip(questions, answered(engine, questions), strict=True):
         if prediction.error is not None:
             raise DataError(f"{question.id} could not be answered: {prediction.error}")
-        asked.append(Exchange(question, prediction, judge(find_task(question.task), prediction)))
+        asked.append(Exchange(question, prediction, find_task(question.task).judge(prediction)))
     return asked
 
 
@@ -210,12 +209,12 @@ def exchange_lines(exchange: Exchange, number: int, pictures: str) -> list[str]:
         f"| region | {region_words(question.region, question.size)} of {width} x {height} pixels |",
         f"| question | {cell(question.text)} |",
         f"| answer | {cell(exchange.prediction.answer or '')} |",
-        f"| truth | {cell(question.truth)} |",
+        f"| truth | {cell(exchange.prediction.truths[0])} |",
         f"| judged | {verdict} |",
     ]
 
 
-def region_words(region: Region, size: tuple[int, int]) -> str:
+def region_words(region: Region | None, size: tuple[int, int]) -> str:
     """A box or a point in pixels, as the command line takes it."""
     if not isinstance(region, (Box, Point)):
         raise DataError(f"a transcript shows boxes and points, got a {type(region).__name__}")
