@@ -36,7 +36,7 @@ MOST_FAILURES = 16  # so many failures in a row mean that the engine is broken, 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What the engine and the questions do not say of themselves: ``provenance.model_facts`` and ``tasks.Folder.facts``,
+    """What the engine and the questions do not say of themselves: ``provenance.model_facts``, ``tasks.Folder.facts``,
     the draw's ``limit``, and the command as somebody else would type it."""
 
     model: dict[str, Any]

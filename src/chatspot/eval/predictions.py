@@ -38,8 +38,8 @@ class Header:
 
     ``form`` is how regions are pointed at, ``way`` how the model is shown them (``eval.ways``), ``noise`` the s by
     which boxes were jittered. ``questions`` counts them, ``questions_sha256`` is the hash of their ids, words, regions
-    and truths. ``model`` names the weights and their hashes, ``settings`` are the prompt's, ``data`` names the folder and
-    the hash of its annotations.
+    and truths. ``model`` names the weights and their hashes, ``settings`` are the prompt's, ``data`` names the folder
+    and the hash of its annotations.
     """
 
     task: str
