@@ -15,12 +15,15 @@ from transformers import LlamaConfig, LlamaModel
 from chatspot.errors import CheckpointError, RecipeError
 from chatspot.model.checkpoint import load_checkpoint
 from chatspot.model.freezing import part_rows
+from chatspot.train import spans
 from chatspot.train.lora import TARGETS
+from chatspot.train.planning import memory
 from chatspot.train.planning.memory import FOUR_BIT, Pass, layer_activations, peak
 from chatspot.train.planning.plan import Plan, config_of, fits, nearer, paper_config, plan, refuse
 from chatspot.train.planning.workload import count_workload, probe
 from chatspot.train.recipe import Recipe, parse_recipe
 from chatspot.train.shape import Shape, shape_of
+from chatspot.train.spans import SpanSizes, lay_out
 from chatspot.train.stream.packing import Position, Step
 from chatspot.train.stream.rows import Row
 from chatspot.train.trainable import choose_trainable
@@ -73,9 +76,9 @@ def test_instruct_of_the_paper_on_8_gpus_by_hand(paper: Shape) -> None:
     assert found["moments"] == 8 * (LANGUAGE + PROJECTOR) / 8
     assert found["gradients of the step"] == 4 * (LANGUAGE + PROJECTOR) / 8
     # a layer of one row of 2,048 tokens in bfloat16: norms' inputs 2 x (4 x 4096 + 4); their outputs before and after
-    # the weight 2 x 2 x 2 x 4096; queries, keys, values, output 4 x 2 x 4096 and 4 x 32 log-sums; MLP 4 x 2 x 11008;
-    # the mask 2 x 2048
-    token = 2 * (4 * 4096 + 4) + 8 * 4096 + 8 * 4096 + 4 * 32 + 8 * 11008 + 2 * 2048
+    # the weight 2 x 2 x 2 x 4096; queries, keys, values, output, and the output in the rows' order, 5 x 2 x 4096, and
+    # 4 x 32 log-sums; MLP 4 x 2 x 11008
+    token = 2 * (4 * 4096 + 4) + 8 * 4096 + 10 * 4096 + 4 * 32 + 8 * 11008
     ends = 2 * 2 * 4096 + 4 * 4096 + 2 * 4096  # the embeddings twice, the last norm's input and output
     assert found["activations"] == 2048 * (32 * token + ends)
     assert found["logits"] == 12 * 2**24
@@ -108,39 +111,52 @@ def test_four_bits_by_hand(paper: Shape) -> None:
     assert found["masters"] == 4 * low_rank
 
 
-@pytest.mark.parametrize("plain", [True, False])
+@pytest.mark.parametrize("most_written", [0, 512], ids=["fused", "written out"])
+@pytest.mark.parametrize("shared", [0, 8])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
 @pytest.mark.parametrize("trains", ["whole", "low rank", "nothing"])
 def test_a_layers_activations_are_what_autograd_keeps(
-    trains: str, dtype: torch.dtype, plain: bool, paper: Shape
+    trains: str, dtype: torch.dtype, shared: int, most_written: int, paper: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The bytes of all tensors that a real decoder layer saves for its backward pass, parameters and mask left out."""
+    """The bytes of all tensors that a real decoder layer saves for its backward pass, parameters and what its spans are
+    laid out with left out. Two rows of three dialogues each, of which ``shared`` tokens stand there once."""
+    monkeypatch.setattr(spans, "WRITTEN_OUT_KEYS", most_written)
+    monkeypatch.setattr(memory, "WRITTEN_OUT_KEYS", most_written)
     width, inner, heads, rank, rows, length = 64, 160, 4, 4, 2, 48
     text = LlamaConfig(vocab_size=64, hidden_size=width, intermediate_size=inner, num_hidden_layers=1,
                        num_attention_heads=heads, num_key_value_heads=2)  # fmt: skip
-    text._attn_implementation = "sdpa"
+    text._attn_implementation = spans.NAME
     model = LlamaModel(text).to(dtype).requires_grad_(trains == "whole")  # type: ignore[arg-type]
     if trains == "low rank":
         inject_adapter_in_model(LoraConfig(r=rank, target_modules=TARGETS), model)
         for name, parameter in model.named_parameters():
             parameter.data = parameter.data.to(dtype) if "lora_" in name else parameter.data
     given = torch.randn(rows, length, width, dtype=dtype, requires_grad=True) * 1
-    mask = None if plain else torch.ones(rows, 1, length, length, dtype=torch.bool).tril()
+    owners = [0] * shared + [1] * 14 + [2] * (14 - shared) + [3] * 20
+    one = replace(row(length, 0), branches=tuple(owners))
+    laid = lay_out([one] * rows, length)
     places = model.rotary_emb(given, torch.arange(length).expand(rows, -1))
-    others = {value.untyped_storage().data_ptr() for value in (*model.parameters(), *places)}
+    known = (
+        *model.parameters(),
+        *places,
+        laid.places,
+        *(part for batch in laid.batches for part in vars(batch).values()),
+    )
+    others = {value.untyped_storage().data_ptr() for value in known}
     kept: dict[int, torch.Tensor] = {}
 
     def keep(value: torch.Tensor) -> torch.Tensor:
-        if value.untyped_storage().data_ptr() not in others and value is not mask:
+        if value.untyped_storage().data_ptr() not in others:
             kept[value.untyped_storage().data_ptr()] = value
         return value
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda value: value):
-        model.layers[0](given, attention_mask=mask, position_embeddings=places)
+        model.layers[0](given, position_embeddings=places, spans=laid)
     shape = replace(paper, hidden=width, inner=inner, heads=heads, keys=2 * width // heads, precision=dtype)
     changes = {"whole": {}, "low rank": {"low_rank": {"rank": rank}}, "nothing": {"stage": "align"}}[trains]
-    predicted = layer_activations(recipe(**changes), shape, Pass(rows, length, 0, 0, 0, plain))
-    assert predicted == sum(value.untyped_storage().nbytes() for value in kept.values())
+    predicted = layer_activations(recipe(**changes), shape, Pass(rows, length, 0, 0, 0, laid.sizes), "cpu")
+    measured = sum(value.untyped_storage().nbytes() for value in kept.values())
+    assert predicted == measured
 
 
 @pytest.mark.parametrize(
@@ -179,7 +195,6 @@ def test_a_step_and_a_pass_are_not_added_up(paper: Shape) -> None:
         ({"low_rank": {"rank": 16}}, {}),
         ({"low_rank": {"rank": 16, "quantised": True}}, {"low_rank": {"rank": 16}}),
         ({}, {"precision": "float32"}),
-        ({"attention": "flex"}, {}),
     ],
 )
 def test_what_saves_memory_saves_it(less: dict[str, Any], more: dict[str, Any], paper: Shape) -> None:
@@ -254,9 +269,11 @@ def test_a_workload_is_an_epoch_by_its_first_window() -> None:
     ]
     found = count_workload(iter(steps), recipe(micro_rows=2))
     assert (found.steps, found.dialogues, found.tokens, found.supervised) == (8, 12, 1000, 96)
-    assert found.load == Pass(rows=2, tokens=100, supervised=15, views=0, step_views=0, plain=True, alone=True)
+    assert found.load == Pass(rows=2, tokens=100, supervised=15, views=0, step_views=0,
+                              spans=SpanSizes(160, 160, 100 * 100 + 60 * 60), alone=True)  # fmt: skip
     shared = count_workload([replace(steps[0], rows=(row(8, 1), row(8, 1, branch=2)))], recipe(micro_rows=1), 2)
-    assert shared.load == Pass(rows=1, tokens=8, supervised=1, views=0, step_views=0, plain=False, alone=True)
+    assert shared.load == Pass(rows=1, tokens=8, supervised=1, views=0, step_views=0,
+                               spans=SpanSizes(8, 8, 64), alone=True)  # fmt: skip
     with pytest.raises(RecipeError, match="give no step"):
         count_workload([], recipe())
 

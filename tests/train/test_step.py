@@ -15,7 +15,7 @@ from chatspot.model.freezing import freeze_for
 from chatspot.model.vision import raw_features
 from chatspot.prompts.encode import IGNORED
 from chatspot.train import step as step_module
-from chatspot.train.step import Batch, RegionLoss, attention_mask, collate, summed_cross_entropy
+from chatspot.train.step import RegionLoss, collate, summed_cross_entropy
 from chatspot.train.stream.packing import Row
 
 
@@ -93,35 +93,6 @@ def test_padding_changes_nothing(model: LlavaForConditionalGeneration) -> None:
     rows = [row(made.talk(2), made.talk(1))]
     losses = [RegionLoss(model)(collate(rows, 0, made.read, multiple_of=size)).item() for size in (1, 64, 256)]
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("talks", "plain"), [([(1, 1)], True), ([(1, 0)], True), ([(2, 1)], False), ([(1, 1), (1, 1)], False)]
-)
-def test_plain_rows_need_no_mask(
-    model: LlavaForConditionalGeneration, talks: list[tuple[int, int]], plain: bool
-) -> None:
-    made = Made(model)
-    batch = collate([row(*(made.talk(*talk) for talk in talks)), row(made.talk(1))], 0, made.read)
-    assert batch.plain == plain
-    assert (attention_mask(batch, "sdpa") is None) == plain
-
-
-def test_who_sees_whom() -> None:
-    """Two groups, the first with a prefix of one token and two branches; then padding."""
-    groups, branches = torch.tensor([[0, 0, 0, 0, 1, 1, -1]]), torch.tensor([[0, 1, 1, 2, 0, 1, 0]])
-    zeros = torch.zeros_like(groups)
-    mask = attention_mask(Batch(zeros, zeros, zeros, groups, branches, torch.zeros(0), False), "sdpa")
-    assert mask.shape == (1, 1, 7, 7)
-    assert mask[0, 0].int().tolist() == [
-        [1, 0, 0, 0, 0, 0, 0],
-        [1, 1, 0, 0, 0, 0, 0],
-        [1, 1, 1, 0, 0, 0, 0],
-        [1, 0, 0, 1, 0, 0, 0],
-        [0, 0, 0, 0, 1, 0, 0],
-        [0, 0, 0, 0, 1, 1, 0],
-        [0, 0, 0, 0, 0, 0, 1],
-    ]
 
 
 @pytest.mark.filterwarnings("ignore:.*without torch.compile.*", "ignore:.*torch.jit.script_method.*:DeprecationWarning")

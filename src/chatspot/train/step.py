@@ -19,8 +19,10 @@ from transformers import LlavaForConditionalGeneration
 
 from chatspot.model.vision import raw_features, visual_tokens
 from chatspot.prompts.encode import IGNORED
+from chatspot.train import spans
+from chatspot.train.spans import Spans, lay_out
 from chatspot.train.stream.features import View
-from chatspot.train.stream.packing import Row
+from chatspot.train.stream.rows import Row
 
 PADDING = -1  # the group of padding
 CHUNK_LOGITS = 2**24  # logits that are held at once: 64 MB in float32 (our choice)
@@ -33,8 +35,7 @@ class Batch:
     """Rows padded on the right. ``input_ids``, ``targets``, ``positions``, ``groups``, ``branches``: [R, T].
 
     ``views`` fill the runs of image tokens in reading order: raw tower features [views, tokens, features] or pixel
-    values [views, 3, H, W]; [0] where there is no picture. ``plain``: each row is one dialogue, so that causal
-    attention is all it takes.
+    values [views, 3, H, W]; [0] where there is no picture. ``spans`` say who sees whom, as do groups and branches.
     """
 
     input_ids: Tensor
@@ -43,15 +44,13 @@ class Batch:
     groups: Tensor
     branches: Tensor
     views: Tensor
-    plain: bool
+    spans: Spans
 
     def to(self, device: torch.device) -> Batch:
         """The batch on ``device``."""
-        moved: dict[str, Any] = {}
-        for name in (field.name for field in fields(self)):
-            value = getattr(self, name)
-            moved[name] = value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-        return Batch(**moved)
+        spans = self.spans.to(device)
+        tensors = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "spans"}
+        return Batch(spans=spans, **{name: value.to(device, non_blocking=True) for name, value in tensors.items()})
 
 
 def collate(rows: Sequence[Row], pad_id: int, read: Callable[[Sequence[View]], Tensor], multiple_of: int = 1) -> Batch:
@@ -69,31 +68,30 @@ def collate(rows: Sequence[Row], pad_id: int, read: Callable[[Sequence[View]], T
             line[: len(values)] = torch.tensor(values)
         return table
 
-    groups, branches = padded("groups", PADDING), padded("branches", 0)
     views = [view for row in rows for view in row.views]
     return Batch(
         input_ids=padded("input_ids", pad_id),
         targets=padded("targets", IGNORED),
         positions=padded("positions", 0),
-        groups=groups,
-        branches=branches,
+        groups=padded("groups", PADDING),
+        branches=padded("branches", 0),
         views=read(views) if views else torch.zeros(0),
-        plain=int(groups.max()) <= 0 and int(branches.max()) <= 1,
+        spans=lay_out(rows, longest),
     )
 
 
 class RegionLoss(nn.Module):
     """The model with its loss: what a training step calls, and what is sharded over several processes.
 
-    ``attention``: "sdpa" (a boolean mask) or "flex" (torch's flex attention, which skips what nothing sees; it has no
-    backward pass on CPUs).
+    ``attention``: "sdpa" (span by span) or "flex" (torch's flex attention over whole rows, which skips what nothing
+    sees; it has no backward pass on CPUs).
     """
 
     def __init__(self, model: LlavaForConditionalGeneration, attention: str = "sdpa"):
         super().__init__()
         self.model, self.attention = model, attention
         language_model: Any = model.model.language_model
-        language_model.set_attn_implementation("flex_attention" if attention == FLEX else attention)
+        language_model.set_attn_implementation("flex_attention" if attention == FLEX else spans.NAME)
 
     def forward(self, batch: Batch) -> Tensor:
         """The sum of the supervised tokens' cross-entropies, float32, no dimensions.
@@ -107,9 +105,9 @@ class RegionLoss(nn.Module):
         places = (batch.input_ids == model.config.image_token_id).unsqueeze(-1)
         hidden = model.model.language_model(
             inputs_embeds=embeddings.masked_scatter(places, image),
-            attention_mask=attention_mask(batch, self.attention),
-            position_ids=None if batch.plain else batch.positions,
+            position_ids=batch.positions,
             use_cache=False,
+            **({"attention_mask": block_mask(batch)} if self.attention == FLEX else {"spans": batch.spans}),
         ).last_hidden_state
         supervised = batch.targets != IGNORED
         return summed_cross_entropy(hidden[supervised], batch.targets[supervised], model.lm_head)
@@ -125,24 +123,18 @@ class RegionLoss(nn.Module):
         return batch.views
 
 
-def attention_mask(batch: Batch, attention: str) -> Any:
-    """Who sees whom: a boolean mask [R, 1, T, T], True where a token is seen; flex attention's block mask; or None
-    where causal attention is all it takes. Padding sees padding, so that no token sees nothing."""
-    if batch.plain:
-        return None
+def block_mask(batch: Batch) -> Any:
+    """Who sees whom, for flex attention. Padding sees padding, so that no token sees nothing."""
+    from torch.nn.attention.flex_attention import create_block_mask
+
     groups, branches = batch.groups, batch.branches
-    if attention == FLEX:
-        from torch.nn.attention.flex_attention import create_block_mask
 
-        def sees(row: Tensor, _: Tensor, i: Tensor, j: Tensor) -> Tensor:
-            own = (branches[row, j] == 0) | (branches[row, i] == branches[row, j])
-            return (i >= j) & (groups[row, i] == groups[row, j]) & own
+    def sees(row: Tensor, _: Tensor, i: Tensor, j: Tensor) -> Tensor:
+        own = (branches[row, j] == 0) | (branches[row, i] == branches[row, j])
+        return (i >= j) & (groups[row, i] == groups[row, j]) & own
 
-        rows, length = groups.shape
-        return create_block_mask(sees, rows, None, length, length, device=groups.device.type)
-    seen, own = branches[:, None, :], branches[:, :, None]
-    mask = (groups[:, None, :] == groups[:, :, None]) & ((seen == 0) | (seen == own))
-    return mask.tril()[:, None]
+    rows, length = groups.shape
+    return create_block_mask(sees, rows, None, length, length, device=groups.device.type)
 
 
 def summed_cross_entropy(hidden: Tensor, targets: Tensor, head: nn.Module) -> Tensor:

@@ -14,7 +14,8 @@ from typing import Literal
 
 from chatspot.train.recipe import Recipe
 from chatspot.train.shape import Shape
-from chatspot.train.step import CHUNK_LOGITS
+from chatspot.train.spans import WRITTEN_OUT_KEYS, SpanSizes
+from chatspot.train.step import CHUNK_LOGITS, FLEX
 from chatspot.train.trainable import PRECISIONS
 
 Kind = Literal["cpu", "cuda"]
@@ -34,14 +35,14 @@ LOGIT_BYTES = 12  # a logit in the backward pass: log-softmax, its gradient and 
 class Pass:
     """What goes through the model at once on one process: ``rows`` of ``tokens`` each (padded), of which ``supervised``
     over all rows are learnt; ``views`` pictures and focal views. ``step_views``: those of the process's whole step.
-    ``plain``: every row is one dialogue, so that attention needs no mask. ``alone``: a step is this one pass."""
+    ``spans``: what attention computes. ``alone``: a step is this one pass."""
 
     rows: int
     tokens: int
     supervised: int
     views: int
     step_views: int
-    plain: bool = False
+    spans: SpanSizes
     alone: bool = False
 
 
@@ -49,7 +50,8 @@ def fullest_pass(recipe: Recipe, shape: Shape) -> Pass:
     """The most that a pass of the recipe can hold: full rows, every token of which is learnt; half of it pictures."""
     tokens = recipe.micro_rows * recipe.row_tokens
     views = tokens // (2 * shape.image_tokens)
-    return Pass(recipe.micro_rows, recipe.row_tokens, tokens, views, 4 * views)
+    spans = SpanSizes(tokens, tokens, 2 * shape.image_tokens * tokens)
+    return Pass(recipe.micro_rows, recipe.row_tokens, tokens, views, 4 * views, spans)
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ def memory_terms(recipe: Recipe, shape: Shape, load: Pass, processes: int, kind:
         Term("program", program, "Python, torch and their libraries"),
         *weight_terms(recipe, shape, processes),
         *optimizer_terms(recipe, shape, load, processes),
-        *pass_terms(recipe, shape, load),
+        *pass_terms(recipe, shape, load, kind),
         *sharding_terms(recipe, shape, processes),
     ]
     return terms if kind == "cuda" else [*terms, *cpu_terms(recipe, shape, load, terms)]
@@ -138,10 +140,10 @@ def optimizer_terms(recipe: Recipe, shape: Shape, load: Pass, processes: int) ->
     yield Term("optimiser's work", 4 * (projector + rest), "the root of the second moment (torch's foreach)", "step")
 
 
-def pass_terms(recipe: Recipe, shape: Shape, load: Pass) -> Iterator[Term]:
+def pass_terms(recipe: Recipe, shape: Shape, load: Pass, kind: Kind) -> Iterator[Term]:
     """What one pass holds until its backward pass has used it."""
     b, h, tokens = number_bytes(recipe, shape), shape.hidden, load.rows * load.tokens
-    layer = layer_activations(recipe, shape, load)
+    layer = layer_activations(recipe, shape, load, kind)
     kept = shape.layers * (b * h * tokens if recipe.recompute else layer) + (layer if recipe.recompute else 0.0)
     what = "inputs of the decoder layers, and one layer whole" if recipe.recompute else "decoder layers"
     yield Term("activations", kept + (2 * b * h + 4 * h + b * h) * tokens, f"{what}; embeddings, last norm", "pass")
@@ -164,21 +166,31 @@ def pass_terms(recipe: Recipe, shape: Shape, load: Pass) -> Iterator[Term]:
         yield Term("unpacked weight", b * h * shape.inner, "the largest linear layer, out of its 4 bits", "pass")
 
 
-def layer_activations(recipe: Recipe, shape: Shape, load: Pass) -> float:
+def layer_activations(recipe: Recipe, shape: Shape, load: Pass, kind: Kind) -> float:
     """Bytes that autograd keeps of one decoder layer (transformers' LlamaDecoderLayer) for the rows of a pass."""
     b, h, i = number_bytes(recipe, shape), shape.hidden, shape.inner
     whole = recipe.stage == "instruct" and not recipe.low_rank.rank  # weights train: their inputs are kept
     inputs = whole or recipe.low_rank.rank > 0
-    masked = not load.plain and recipe.attention == "sdpa"
-    keys = h if masked else shape.keys  # with a mask, keys and values are repeated for each head (transformers' sdpa)
     token = 2 * (4 * h + 4)  # two norms: their input and its scale, float32
     token += 2 * b * h if whole else 0  # ... the normalised input, for the norm's own weight
-    token += (2 * b * h + b * i) if inputs else 0  # ... what the linear layers are given: the norms' outputs, the MLP's
-    token += b * (2 * h + 2 * keys) + 4 * shape.heads  # attention: queries, output, keys and values; log-sums, float32
+    token += (3 * b * h + b * i) if inputs else 0  # what the linear layers are given: norms, attention and MLP give it
     token += 3 * b * i  # MLP: gate, its activation, and the other factor
     token += b * 7 * recipe.low_rank.rank  # the seven low-rank layers' middles
-    mask = b * load.tokens if masked else 0  # the mask in the model's precision, for each layer anew (torch's sdpa)
-    return float((token + mask) * load.rows * load.tokens)
+    return float(token * load.rows * load.tokens + attention_activations(recipe, shape, load, kind))
+
+
+def attention_activations(recipe: Recipe, shape: Shape, load: Pass, kind: Kind) -> int:
+    """Bytes that autograd keeps of a layer's attention itself: queries, keys and values, each span's own copy of them
+    (``spans.span_attention``); and the weights, or, where torch's fused attention makes them again, its output and the
+    log-sums, float32."""
+    b, h, spans = number_bytes(recipe, shape), shape.hidden, load.spans
+    if recipe.attention == FLEX:
+        tokens = load.rows * load.tokens
+        spans = SpanSizes(tokens, tokens, 0)
+    elif kind == "cpu" and spans.pairs <= WRITTEN_OUT_KEYS * spans.queries:
+        return b * (h * spans.queries + 2 * shape.keys * spans.keys + shape.heads * spans.pairs)
+    bias = 4 * spans.pairs if b == 4 else 0  # in float32; of bfloat16 there is one for all layers
+    return b * (2 * h * spans.queries + 2 * shape.keys * spans.keys) + 4 * shape.heads * spans.queries + bias
 
 
 def sharding_terms(recipe: Recipe, shape: Shape, processes: int) -> Iterator[Term]:

@@ -33,6 +33,7 @@ from chatspot.train.planning.memory import (
 from chatspot.train.planning.workload import Workload
 from chatspot.train.recipe import LowRank, Recipe
 from chatspot.train.shape import Shape, shape_of
+from chatspot.train.spans import SpanSizes
 
 HEADROOM = 0.05  # share of a device's memory that a plan leaves free, for what its allocator wastes (our choice)
 KEPT_STATES = 2  # the newest state and the one before it (``state``)
@@ -209,8 +210,15 @@ def updated(plan: Plan, **changes: object) -> Plan:
         return replace(plan, recipe=recipe)
     load = plan.workload.load
     rows = min(load.rows, recipe.micro_rows)
-    part = Pass(rows, load.tokens, -(-load.supervised * rows // load.rows), -(-load.views * rows // load.rows),
-                load.step_views, load.plain, load.alone and rows == load.rows)  # fmt: skip
+
+    def of(count: int) -> int:
+        return -(-count * rows // load.rows)
+
+    spans = SpanSizes(of(load.spans.queries), of(load.spans.keys), of(load.spans.pairs))
+    part = Pass(
+        rows, load.tokens, of(load.supervised), of(load.views), load.step_views, spans,
+        load.alone and rows == load.rows,
+    )  # fmt: skip
     return replace(plan, recipe=recipe, workload=replace(plan.workload, load=part))
 
 

@@ -14,9 +14,9 @@ from chatspot.errors import RecipeError
 from chatspot.train.parallel import World, own_passes
 from chatspot.train.planning.memory import Pass
 from chatspot.train.recipe import Recipe
+from chatspot.train.spans import lay_out
 from chatspot.train.step import Batch
 from chatspot.train.stream.packing import Step
-from chatspot.train.stream.rows import Row
 
 MOST_STEPS = 50  # steps that are counted (our choice)
 WARM_UP, MEASURED = 1, 3  # passes of a probe: the first is slower, and not counted (our choice)
@@ -46,13 +46,14 @@ def count_workload(steps: Iterable[Step], recipe: Recipe, processes: int = 1) ->
         one for step in seen for world in worlds for one in own_passes(step.rows, world, recipe.micro_rows) if one
     ]
     fullest = max(passes, key=lambda rows: len(rows) * max(len(row.input_ids) for row in rows))
+    longest = max(len(row.input_ids) for row in fullest)
     load = Pass(
         rows=len(fullest),
-        tokens=max(len(row.input_ids) for row in fullest),
+        tokens=longest,
         supervised=max(sum(row.supervised for row in rows) for rows in passes),
         views=max(sum(len(row.views) for row in rows) for rows in passes),
         step_views=-(-max(sum(len(row.views) for row in step.rows) for step in seen) // processes),
-        plain=all(map(is_plain, (row for rows in passes for row in rows))),
+        spans=lay_out(fullest, longest).sizes,
         alone=all(len(step.rows) <= processes * recipe.micro_rows for step in seen),
     )
     views = {view for step in seen for row in step.rows for view in row.views}
@@ -72,11 +73,6 @@ def first_window(steps: Iterator[Step]) -> Iterator[Step]:
         yield step
         if step.position.step == 0:  # the next one begins another window
             return
-
-
-def is_plain(row: Row) -> bool:
-    """Whether the row is one dialogue alone."""
-    return max(row.groups) == 0 and max(row.branches) <= 1
 
 
 def probe(loss_of: Callable[[Batch], Tensor], batches: Sequence[Batch], parameters: Iterable[nn.Parameter]) -> float:
