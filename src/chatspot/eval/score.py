@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from chatspot.errors import DataError
+from chatspot.eval.matching import DEFAULT_RULE, agreement, class_finder
 from chatspot.eval.measures import (
     INTERVAL_RULE,
     MACRO,
@@ -26,21 +28,23 @@ from chatspot.eval.tasks import Judged, Task, find_task
 KIND, COMPARISON, FORMAT = "evaluation", "comparison", 2
 
 
-def score(file: PredictionsFile) -> dict[str, Any]:
+def score(file: PredictionsFile, matching: str = DEFAULT_RULE) -> dict[str, Any]:
     """The result of a predictions file, ready to be written as JSON: what was measured, and from what.
 
     ``n`` counts the answered questions, which alone are scored; ``errors`` the failed ones, ``unread`` the answers that
     say nothing which could be compared: they count as wrong, and the measure "..._of_read" leaves them out. Each of
     ``measures`` has its value, the bounds of INTERVAL_RULE, ``chance`` (these answers dealt out at random) and its own
-    n. ``main`` names the first.
+    n. ``main`` names the first. ``matching`` is the rule by which free answers are matched to COCO's classes, where the
+    task does so (``eval.matching``).
 
     Raises ``DataError`` when nothing was answered or when questions are still unasked.
     """
     header = file.header
     check_finished(file)
-    task = find_task(header.task)
     predictions = list(file.predictions.values())
     answered = [prediction for prediction in predictions if prediction.error is None]
+    failed = [prediction for prediction in predictions if prediction.error is not None]
+    task = with_matching(find_task(header.task), matching, answered)
     seconds = [prediction.seconds for prediction in answered if prediction.seconds is not None]
     return {
         "kind": KIND,
@@ -54,8 +58,9 @@ def score(file: PredictionsFile) -> dict[str, Any]:
         "data": header.data,
         "limit": header.limit,
         "asked": header.questions,
-        "errors": len(predictions) - len(answered),
-        **numbers(task, answered),
+        "errors": len(failed),
+        **numbers(task, answered, failed),
+        "matching": matching_facts(task, matching, answered),
         "seconds_per_answer": round(sum(seconds) / len(seconds), 4) if seconds else None,
         "commit": ", ".join(file.commits),
         "machine": header.machine,
@@ -72,19 +77,43 @@ def check_finished(file: PredictionsFile) -> None:
                         "same settings to finish, then score")  # fmt: skip
 
 
-def numbers(task: Task, answered: Sequence[Prediction]) -> dict[str, Any]:
-    """The numbers of ``score`` for answered questions of one task. Raises ``DataError`` when there is none."""
+def with_matching(task: Task, rule: str, predictions: Sequence[Prediction]) -> Task:
+    """The task with its judge bound to a rule for matching answers to classes, where it has any."""
+    if not task.matched:
+        return task
+    find = class_finder(rule, [prediction.answer or "" for prediction in predictions])
+    corpus = partial(task.corpus, find=find) if task.corpus else None
+    return replace(task, judge=partial(task.judge, find=find), corpus=corpus)
+
+
+def matching_facts(task: Task, rule: str, answered: Sequence[Prediction]) -> dict[str, Any] | None:
+    """The rule, and how far it agrees with the others that need no network; null for a task that matches nothing. The
+    rule on words alone is compared with none: it needs no weights."""
+    if not task.matched:
+        return None
+    answers = [prediction.answer or "" for prediction in answered]
+    rules = [] if rule == "words" else list(dict.fromkeys(["words", "sentence", rule]))
+    finders = {name: class_finder(name, answers) for name in rules}
+    return {"rule": rule, "agreement": agreement(answers, finders) if finders else None}
+
+
+def numbers(task: Task, answered: Sequence[Prediction], failed: Sequence[Prediction] = ()) -> dict[str, Any]:
+    """The numbers of ``score`` for answered questions of one task. Raises ``DataError`` when there is none.
+
+    ``failed`` ones are not scored, but those that carry their picture's objects still bring them (task detected)."""
     if not answered:
         raise DataError(f"there is no answer to score for task {task.name}: every question failed, or none was asked")
     answered = sorted(answered, key=lambda prediction: prediction.id)
     judged = [task.judge(prediction) for prediction in answered]
+    carriers = [prediction for prediction in failed if "objects" in prediction.extra]
     main = next(iter(judged[0].points))
+    measures = measured(task, answered, judged, main, carriers)
     return {
         "unread": sum(one.read is None for one in judged),
         "n": len(judged),
         "pictures": len({one.picture for one in judged}),
-        "main": main,
-        "measures": measured(task, answered, judged, main),
+        "main": next((each.name for each in task.measures if each.name in measures), main),
+        "measures": measures,
         "majority": majority(task, answered, main),
         "classes": per_class(judged) if task.by_class else None,
         "confusion": confusion(judged) if task.by_class else None,
@@ -94,7 +123,11 @@ def numbers(task: Task, answered: Sequence[Prediction]) -> dict[str, Any]:
 
 
 def measured(
-    task: Task, answered: Sequence[Prediction], judged: Sequence[Judged], main: str
+    task: Task,
+    answered: Sequence[Prediction],
+    judged: Sequence[Judged],
+    main: str,
+    carriers: Sequence[Prediction],
 ) -> dict[str, dict[str, Any]]:
     """Every measure by its name: the main one, its mean over classes, itself over what could be read, the others."""
     judged = [with_of_read(one) for one in judged]
@@ -105,15 +138,15 @@ def measured(
         values[MACRO] = macro(judged, main)
     counts = {name: sum(one.points.get(name) is not None for one in judged) for name in values} | {MACRO: len(judged)}
     if task.corpus is not None:
-        of_corpus = task.corpus(answered)
+        of_corpus = task.corpus([*answered, *carriers])
         values |= of_corpus
-        bounds |= corpus_intervals(task.corpus, answered)
+        bounds |= corpus_intervals(task.corpus, [*answered, *carriers])
         counts |= dict.fromkeys(of_corpus, len(judged))
     guessed = chance(task.judge, task.corpus, by_class, answered)
     described = {each.name: each for each in task.measures}
     titles = {name: each.title for name, each in described.items()} | {MACRO: "mean over classes"}
     titles[f"{main}_{OF_READ}"] = f"{titles.get(main, main)}, of those that could be read"
-    order = [main, MACRO, *(name for name in values if name != main)]
+    order = [main, MACRO, *(each.name for each in task.measures), *values]
     return {
         name: {
             "title": titles.get(name, name),
@@ -173,7 +206,7 @@ def per_group(judged: Sequence[Judged], main: str) -> dict[str, dict[str, Any]] 
     return table or None
 
 
-def compare(first: PredictionsFile, second: PredictionsFile) -> dict[str, Any]:
+def compare(first: PredictionsFile, second: PredictionsFile, matching: str = DEFAULT_RULE) -> dict[str, Any]:
     """Two predictions files of one task on the questions that both answered: for each measure that is a mean what the
     second has more (``measures.paired``), both values on these questions, and the ids won and lost in the main one.
 
@@ -182,7 +215,6 @@ def compare(first: PredictionsFile, second: PredictionsFile) -> dict[str, Any]:
     """
     if first.header.task != second.header.task:
         raise DataError(f"only answers to one task can be compared, got {first.header.task} and {second.header.task}")
-    task = find_task(first.header.task)
     common = sorted(
         name
         for name, one in first.predictions.items()
@@ -194,6 +226,8 @@ def compare(first: PredictionsFile, second: PredictionsFile) -> dict[str, Any]:
         truths = first.predictions[name].truths, second.predictions[name].truths
         if truths[0] != truths[1]:
             raise DataError(f"question {name} has the truth {truths[0]!r} in one file and {truths[1]!r} in the other")
+    pairs = [file.predictions[name] for file in (first, second) for name in common]
+    task = with_matching(find_task(first.header.task), matching, pairs)
     judged = [[task.judge(file.predictions[name]) for name in common] for file in (first, second)]
     main = next(iter(judged[0][0].points))
     values = [mean_points(each) for each in judged]
