@@ -28,14 +28,15 @@ from chatspot.eval.tasks import Judged, Task, find_task
 KIND, COMPARISON, FORMAT = "evaluation", "comparison", 2
 
 
-def score(file: PredictionsFile, matching: str = DEFAULT_RULE) -> dict[str, Any]:
+def score(file: PredictionsFile, matching: str = DEFAULT_RULE, *, corpus: bool = True) -> dict[str, Any]:
     """The result of a predictions file, ready to be written as JSON: what was measured, and from what.
 
     ``n`` counts the answered questions, which alone are scored; ``errors`` the failed ones, ``unread`` the answers that
     say nothing which could be compared: they count as wrong, and the measure "..._of_read" leaves them out. Each of
     ``measures`` has its value, the bounds of INTERVAL_RULE, ``chance`` (these answers dealt out at random) and its own
     n. ``main`` names the first. ``matching`` is the rule by which free answers are matched to COCO's classes, where the
-    task does so (``eval.matching``).
+    task does so (``eval.matching``). Without ``corpus``, measures that are no means over answers, such as AP, are left
+    out: their intervals take most of the time.
 
     Raises ``DataError`` when nothing was answered or when questions are still unasked.
     """
@@ -45,6 +46,7 @@ def score(file: PredictionsFile, matching: str = DEFAULT_RULE) -> dict[str, Any]
     answered = [prediction for prediction in predictions if prediction.error is None]
     failed = [prediction for prediction in predictions if prediction.error is not None]
     task = with_matching(find_task(header.task), matching, answered)
+    task = task if corpus else replace(task, corpus=None)
     seconds = [prediction.seconds for prediction in answered if prediction.seconds is not None]
     return {
         "kind": KIND,
