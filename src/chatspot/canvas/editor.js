@@ -194,7 +194,8 @@ export class Editor {
   #take(at, kind) {
     const chosen = this.selectedEntry;
     const part = chosen && !this.readOnly ? partAt(chosen, at, REACH[kind], this.view) : null;
-    const entry = part && part.part !== "body" ? chosen : (entryAt(this.list.entries, at, REACH[kind], this.view) ?? (part && chosen));
+    const under = part && part.part !== "body" ? chosen : entryAt(this.list.entries, at, REACH[kind], this.view);
+    const entry = under ?? (part && chosen);
     if (!entry) {
       this.#leaving = true;
       return true;
@@ -359,7 +360,8 @@ export class Editor {
       if (!this.draft) return;
     }
     const place = this.crosshair;
-    if (this.tool === "select") this.select(entryAt(this.list.entries, this.view.toHost(place), 4, this.view)?.id ?? null);
+    const under = () => entryAt(this.list.entries, this.view.toHost(place), REACH.mouse, this.view);
+    if (this.tool === "select") this.select(under()?.id ?? null);
     else if (this.tool === "point") this.#drawn({ point: place });
     else if (this.tool === "polygon") this.#corner(place, "keys");
     else if (this.draft) this.#finish("keys");
@@ -376,16 +378,17 @@ export class Editor {
     if (!entry || this.readOnly) return;
     const places = handles(entry.region);
     const bend = this.corner >= 0 && this.corner < places.length;
-    const corner = bend && placed([places[this.corner][0] + dx, places[this.corner][1] + dy]);
-    const region = bend ? withHandle(entry.region, this.corner, corner) : moved(entry.region, this.#wholeStep(entry, dx, dy));
+    const region = bend
+      ? withHandle(entry.region, this.corner, placed([places[this.corner][0] + dx, places[this.corner][1] + dy]))
+      : moved(entry.region, this.#wholeStep(entry, [dx, dy]));
     if (!region) return;
     this.#bent(entry.id, region, bend ? "resize" : "move", held ? `nudge ${this.corner}` : null);
   }
 
   /** A mask moves by pixels of its grid: at least one. */
-  #wholeStep({ region }, dx, dy) {
-    if (!region.mask) return [dx, dy];
-    return [dx, dy].map((step, axis) => Math.sign(step) * Math.max(Math.abs(step), step ? 1 / region.mask.size_wh[axis] : 0));
+  #wholeStep({ region }, step) {
+    if (!region.mask) return step;
+    return step.map((part, axis) => Math.sign(part) * Math.max(Math.abs(part), 1 / region.mask.size_wh[axis]));
   }
 
   /** Choose the next (1) or previous (-1) corner of the selected region. */

@@ -1,5 +1,5 @@
-// Geometry of regions. Every coordinate is a fraction of the whole upright picture: x right, y down, (0, 0) the top-left
-// corner. Regions are plain objects exactly as chatspot.regions writes them (`to_json`). All functions are pure.
+// Geometry of regions. Every coordinate is a fraction of the whole upright picture: x right, y down, (0, 0) the top
+// left corner. Regions are plain objects exactly as chatspot.regions writes them (`to_json`). All functions are pure.
 // tests/canvas/geometry.json holds cases that Python and JavaScript must both get right.
 
 import { checkedMask, columnOf, isSet, movedMask } from "./mask.js";
@@ -110,7 +110,8 @@ export function simplified(path, tolerance) {
 
 /** A closed outline with at most `most` corners: the tolerance grows until they are few enough. */
 export function simplifiedRing(ring, tolerance, most = 400) {
-  const far = ring.reduce((best, place, at) => (distance(ring[0], place) > distance(ring[0], ring[best]) ? at : best), 0);
+  const away = ring.map((place) => distance(ring[0], place));
+  const far = away.indexOf(Math.max(...away));
   const halves = [ring.slice(0, far + 1), [...ring.slice(far), ring[0]]];
   for (let allowed = tolerance; ; allowed *= 1.5) {
     const [there, back] = halves.map((half) => simplified(half, allowed));
@@ -262,7 +263,7 @@ export function moved(region, [dx, dy]) {
   return { ...region, [form]: region[form].map(shift) };
 }
 
-/** The places that can be taken hold of: a box's corners and sides clockwise from the top left, an outline's corners. */
+/** The places to take hold of: a box's corners and sides clockwise from the top left, a polygon's corners. */
 export function handles(region) {
   if (region.polygon) return region.polygon;
   if (!region.box) return [];

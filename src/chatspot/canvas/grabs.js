@@ -1,7 +1,19 @@
 // What is under the pointer, and a region while it is moved or bent.
 
-import { area, bounds, contains, distance, distanceToStep, formOf, handles, moved, placed, steps, withCorner, withHandle }
-  from "./geometry.js";
+import {
+  area,
+  bounds,
+  contains,
+  distance,
+  distanceToStep,
+  formOf,
+  handles,
+  moved,
+  placed,
+  steps,
+  withCorner,
+  withHandle,
+} from "./geometry.js";
 
 /** The entry whose region lies under a place of the host, the smallest of several; null where there is none. */
 export function entryAt(entries, at, reach, view) {

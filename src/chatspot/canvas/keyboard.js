@@ -16,8 +16,8 @@ function actionOf(event, desk, onRegion) {
   if (key in ARROWS) {
     const size = STEP * (event.shiftKey ? 10 : event.altKey ? 0.1 : 1);
     const step = ARROWS[key].map((way) => way * size);
-    const moves = onRegion || (editor.tool === "select" && editor.selectedEntry && !editor.crosshair && !editor.readOnly);
-    return moves ? () => editor.nudge(step, event.repeat) : () => editor.steer(step);
+    const chosen = editor.tool === "select" && editor.selectedEntry && !editor.crosshair && !editor.readOnly;
+    return onRegion || chosen ? () => editor.nudge(step, event.repeat) : () => editor.steer(step);
   }
   if (event.altKey) return null;
   const actions = {

@@ -3,7 +3,7 @@
 
 import { bounds, formOf, handles, steps } from "./geometry.js";
 import { middle } from "./grabs.js";
-import { bitmapOf, maskEdges } from "./mask.js";
+import { bitmapOf, maskOutline } from "./mask.js";
 import { BrushDraft, PolygonDraft } from "./tools.js";
 
 const HALO = "rgb(10 12 16 / 0.72)";
@@ -153,7 +153,7 @@ function drawMask(context, mask, colour, view, { state, dashed }) {
   if (drawn?.colour !== colour) {
     const edges = drawn?.edges ?? new Path2D();
     if (!drawn) {
-      for (const [x1, y1, x2, y2] of maskEdges(mask)) {
+      for (const [x1, y1, x2, y2] of maskOutline(mask)) {
         edges.moveTo(x1, y1);
         edges.lineTo(x2, y2);
       }
@@ -264,9 +264,13 @@ function drawPointer(context, editor, host) {
   if (editor.crosshair) {
     const lines = new Path2D();
     const [x, y] = at;
-    for (const [x1, y1, x2, y2] of [[0, y, x - 8, y], [x + 8, y, host.width, y], [x, 0, x, y - 8], [x, y + 8, x, host.height]]) {
-      lines.moveTo(x1, y1);
-      lines.lineTo(x2, y2);
+    for (const [from, to] of [[0, x - 8], [x + 8, host.width]]) {
+      lines.moveTo(from, y);
+      lines.lineTo(to, y);
+    }
+    for (const [from, to] of [[0, y - 8], [y + 8, host.height]]) {
+      lines.moveTo(x, from);
+      lines.lineTo(x, to);
     }
     stroke(context, lines, WHITE, { width: 1 });
   }

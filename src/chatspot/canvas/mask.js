@@ -129,26 +129,21 @@ export function movedMask(mask, [dx, dy], [x1, y1, x2, y2]) {
   return { counts: runsOf(shifted), size_wh: [width, height] };
 }
 
-/** The edges of a mask's area as lines [x1, y1, x2, y2] in pixels of its grid. */
-export function maskEdges({ counts, size_wh: [width, height] }) {
+/** The outline of a mask's area as lines [x1, y1, x2, y2] in pixels of its grid. It goes through the middles of the
+ *  pixels' edges and so cuts their corners (marching squares, Lorensen and Cline 1987 in the plane). */
+export function maskOutline({ counts, size_wh: [width, height] }) {
   const bitmap = bitmapOf({ counts, size_wh: [width, height] });
   const at = (column, row) =>
     column >= 0 && row >= 0 && column < width && row < height ? bitmap[column * height + row] : 0;
   const lines = [];
-  const trace = (across, along, differs, line) => {
-    for (let outer = 0; outer <= across; outer += 1) {
-      let start = -1;
-      for (let inner = 0; inner <= along; inner += 1) {
-        const edge = inner < along && differs(outer, inner);
-        if (edge && start < 0) start = inner;
-        if (!edge && start >= 0) {
-          lines.push(line(outer, start, inner));
-          start = -1;
-        }
-      }
+  for (let x = 0; x <= width; x += 1) {
+    for (let y = 0; y <= height; y += 1) {
+      const around = [at(x - 1, y - 1), at(x, y - 1), at(x, y), at(x - 1, y)]; // clockwise from the top left
+      if (around.every((pixel) => pixel === around[0])) continue;
+      const middles = [[x, y - 0.5], [x + 0.5, y], [x, y + 0.5], [x - 0.5, y]];
+      const crossed = middles.filter((_, side) => around[side] !== around[(side + 1) % 4]);
+      for (let pair = 0; pair < crossed.length; pair += 2) lines.push([...crossed[pair], ...crossed[pair + 1]]);
     }
-  };
-  trace(width, height, (x, y) => at(x - 1, y) !== at(x, y), (x, from, to) => [x, from, x, to]);
-  trace(height, width, (y, x) => at(x, y - 1) !== at(x, y), (y, from, to) => [from, y, to, y]);
+  }
   return lines;
 }

@@ -16,7 +16,8 @@ export class Picture {
       if (globalThis.HTMLImageElement && source instanceof HTMLImageElement) await source.decode();
       whole = await createImageBitmap(source, { imageOrientation: "from-image" });
     } catch (error) {
-      throw new Error("this is no picture that the browser can open (JPEG, PNG, WebP, GIF and BMP can)", { cause: error });
+      const message = "this is no picture that the browser can open (it can JPEG, PNG, WebP, GIF and BMP)";
+      throw new Error(message, { cause: error });
     }
     const levels = [whole];
     while (Math.max(levels.at(-1).width, levels.at(-1).height) > COPY_ABOVE) {

@@ -61,8 +61,9 @@ export class Pointers {
       event.preventDefault(); // no automatic scrolling by the middle button
       this.#doing = "pan";
     } else {
-      const settings = { kind: this.kind, erase: event.altKey || event.button === 5, editing: event.ctrlKey || event.metaKey };
-      this.#doing = this.#on.press(place, settings) ? "slip" : "draw";
+      const erase = event.altKey || event.button === 5; // a pen's eraser is button 5
+      const editing = event.ctrlKey || event.metaKey;
+      this.#doing = this.#on.press(place, { kind: this.kind, erase, editing }) ? "slip" : "draw";
     }
   }
 

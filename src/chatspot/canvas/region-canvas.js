@@ -1,6 +1,6 @@
 // A picture to point at: shown, zoomed, and drawn on with points, boxes, polygons, outlines and masks. See README.md.
 
-import { checkedRegion } from "./geometry.js";
+import { bounds, checkedRegion } from "./geometry.js";
 import { Editor } from "./editor.js";
 import { keyPressed } from "./keyboard.js";
 import { drawMarks } from "./marks.js";
@@ -48,8 +48,8 @@ export class RegionCanvas extends EventTarget {
 
   // ---- the picture
 
-  /** Show a picture upright: a Blob, an ImageBitmap or an <img>. `regions` are its first; undo begins here. Rejects with
-   *  an Error for what is no picture, and then shows what it showed. When a later call overtakes it, it does nothing. */
+  /** Show a picture upright: a Blob, an ImageBitmap or an <img>. `regions` are its first; undo begins here. Rejects
+   *  with an Error for what is no picture and shows what it showed. When a later call overtakes it, it does nothing. */
   async open(source, { regions = [] } = {}) {
     this.#opening += 1;
     const turn = this.#opening;
@@ -182,8 +182,7 @@ export class RegionCanvas extends EventTarget {
     const { list, view } = this.#editor;
     const entry = list.find(id);
     if (!entry) throw new RangeError(`there is no region ${id}`);
-    const [x, y] = entry.region.box ?? entry.region.point ?? (entry.region.polygon ?? entry.region.scribble ?? [[0.1, 0.1]])[0];
-    const [left, top] = view.toHost([x, y]);
+    const [left, top] = view.toHost(bounds(entry.region).slice(0, 2));
     const name = await this.#stage.askName(entry.name, title({ ...entry, name: "" }), [left, top + 6]);
     if (name === null || name === entry.name || !list.find(id)) return;
     list.change(id, { name });
@@ -254,7 +253,8 @@ export class RegionCanvas extends EventTarget {
   // ---- inside
 
   #emit(type, detail) {
-    this.dispatchEvent(new CustomEvent(type, { detail: type === "change" ? { regions: this.regions, ...detail } : detail }));
+    const whole = type === "change" ? { regions: this.regions, ...detail } : detail;
+    this.dispatchEvent(new CustomEvent(type, { detail: whole }));
   }
 
   #viewed() {

@@ -49,7 +49,7 @@ export class RegionList {
     return entries.at(-1).id;
   }
 
-  /** Change name, colour or region of an entry. Steps with the same `joined` text, one after the other, are one step. */
+  /** Change name, colour or region of an entry. Steps in a row with the same `joined` text are one step. */
   change(id, changes, joined = null) {
     const entry = this.find(id);
     if (!entry) throw new RangeError(`there is no region ${id}`);
@@ -120,7 +120,7 @@ export class RegionList {
 
 /** A colour as #rrggbb in small letters; TypeError for anything else. */
 export function checkedColour(colour) {
-  if (!/^#[0-9a-f]{6}$/i.test(colour)) throw new TypeError(`a colour is written #rrggbb, got ${JSON.stringify(colour)}`);
+  if (!/^#[0-9a-f]{6}$/i.test(colour)) throw new TypeError(`a colour is #rrggbb, got ${JSON.stringify(colour)}`);
   return colour.toLowerCase();
 }
 

@@ -5,13 +5,14 @@ import { area, bounds, formOf } from "./geometry.js";
 const NAMES = { point: "Point", box: "Box", polygon: "Polygon", scribble: "Scribble", mask: "Mask" };
 
 export const HELP =
-  "Arrow keys move the crosshair, with Shift further, with Alt less. Enter places a point or a corner, and begins and " +
-  "ends a box, an outline or a stroke; Enter twice at one place closes a polygon. Escape cancels. V selects, P point, " +
-  "B box, G polygon, F outline, M brush, E erases. Plus, minus and 0 zoom. Control Z undoes. Tab goes on to the regions.";
+  "Arrow keys move the crosshair, with Shift further, with Alt less. Enter places a point or a corner, and begins " +
+  "and ends a box, an outline or a stroke; Enter twice at one place closes a polygon. Escape cancels. V selects, " +
+  "P point, B box, G polygon, F outline, M brush, E erases. Plus, minus and 0 zoom. Control Z undoes. Tab goes on to " +
+  "the regions.";
 
 export const REGION_HELP =
-  "Arrow keys move the region, with Shift further, with Alt less. Full stop and comma choose a corner to move, Insert " +
-  "adds one, Delete removes it or the region. F2 renames.";
+  "Arrow keys move the region, with Shift further, with Alt less. Full stop and comma choose a corner to move, " +
+  "Insert adds one, Delete removes it or the region. F2 renames.";
 
 /** 0.125 as "13 %". */
 export function percent(value) {

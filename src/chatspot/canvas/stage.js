@@ -34,14 +34,15 @@ export class Stage {
     const [help, more] = [`spot-help-${stages}`, `spot-region-help-${stages}`];
     this.picture = element("canvas", { "aria-hidden": "true", class: "picture" });
     this.marks = element("canvas", { "aria-hidden": "true", class: "marks" });
-    this.pad = element("div", { class: "pad", part: "pad", role: "application", tabindex: "0", "aria-describedby": help });
+    this.pad = element("div", { class: "pad", part: "pad", role: "application", tabindex: "0" });
+    this.pad.setAttribute("aria-describedby", help);
     this.list = element("ol", { class: "unseen", "aria-label": "Regions", role: "list" });
     this.spoken = element("div", { class: "unseen", role: "status", "aria-live": "polite" });
     this.hint = element("p", { class: "hint", part: "hint", "aria-hidden": "true" });
-    this.texts = element("div", { hidden: "" }, element("p", { id: help }, HELP), element("p", { id: more }, REGION_HELP));
     this.more = more;
     this.stage = element("div", { class: "stage", part: "stage" });
-    this.stage.append(this.picture, this.marks, this.pad, this.list, this.hint, this.spoken, this.texts);
+    this.stage.append(this.picture, this.marks, this.pad, this.list, this.hint, this.spoken);
+    this.stage.append(element("p", { id: help, hidden: "" }, HELP), element("p", { id: more, hidden: "" }, REGION_HELP));
     this.#root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
@@ -113,7 +114,8 @@ export class Stage {
       const text = described(entry);
       if (button.textContent !== text) button.textContent = text;
       button.setAttribute("aria-pressed", String(entry.id === selected));
-      if (this.list.children[place] !== button.parentElement) this.list.insertBefore(button.parentElement, this.list.children[place]);
+      const there = this.list.children[place];
+      if (there !== button.parentElement) this.list.insertBefore(button.parentElement, there);
     });
     if (had && !this.#buttons.has(had)) {
       const next = [...this.#buttons.values()];

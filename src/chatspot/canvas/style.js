@@ -6,7 +6,8 @@ export const STYLE = `
 .stage {
   --ground: var(--spot-canvas, #e8e9ed); --accent: var(--spot-accent, #0b62d6);
   --surface: var(--spot-surface, #ffffff); --text: var(--spot-text, #1b1d22);
-  overflow: hidden; background: var(--ground); color: var(--text); font: 14px/1.4 var(--spot-font, system-ui, sans-serif);
+  overflow: hidden; background: var(--ground); color: var(--text);
+  font: 14px/1.4 var(--spot-font, system-ui, sans-serif);
   user-select: none; -webkit-user-select: none; -webkit-touch-callout: none; -webkit-tap-highlight-color: transparent;
 }
 canvas, .pad { position: absolute; inset: 0; width: 100%; height: 100%; }

@@ -1,5 +1,5 @@
-// Which part of the picture is shown, and how large. `scale` is CSS pixels for a pixel of the picture; `x`, `y` is where
-// the picture's top-left corner lies in the host, in CSS pixels. Regions know nothing of it.
+// Which part of the picture is shown, and how large. `scale` is CSS pixels for a pixel of the picture; `x`, `y` is
+// where the picture's top-left corner lies in the host, in CSS pixels. Regions know nothing of it.
 
 import { toHost, toPicture } from "./geometry.js";
 
