@@ -56,9 +56,9 @@ from chatspot.train.trainable import choose_trainable
 
 ROWS = ("trainer", "sft", "padded", "+ logits", "+ features", "+ packed", "+ shared")
 LEAST, MOST = 4, 8  # questions about a picture
-STEP_DIALOGUES, MICRO_DIALOGUES = 32, 8  # of a step; that pass the model at once
+STEP_DIALOGUES, MICRO_DIALOGUES = 32, 16  # of a step; that pass the model at once: the Trainer is slower with 8 and 32
 UNTIMED = 1  # steps: the first
-ROW_TOKENS, MICRO_ROWS = 640, 2
+ROW_TOKENS, MICRO_ROWS = 640, 4  # a recipe's defaults
 
 
 def recipe_of(photos: Path) -> Recipe:
