@@ -33,7 +33,7 @@ def result_folder(tiny_nano, tmp_path_factory):
         said = run("predict", "--task", "coco", "--data", data, "--out", predictions, "--model", tiny_nano, "--device",
                    "cpu", "--batch", 3, *options)  # fmt: skip
         assert "4 questions, 0 were answered before, 4 now" in said
-        said = run("score", predictions, "--out", folder / "results" / f"{name}.json")
+        said = run("score", predictions, "--matching", "words", "--out", folder / "results" / f"{name}.json")
         assert "4 answers about 2 pictures" in said
         assert "always 'dog'" in said
     return folder
@@ -113,4 +113,4 @@ def test_held_out_photos_are_asked_with_the_engine_that_answers_for_real(photos,
         out = tmp_path / f"{task}.jsonl"
         run("predict", "--task", task, "--data", photos / "heldout" / folder, "--out", out, "--model", tiny_nano,
             "--device", "cpu", "--limit", 3)  # fmt: skip
-        assert "3 answers about" in run("score", out)
+        assert "3 answers about" in run("score", out, "--matching", "words")

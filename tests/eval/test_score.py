@@ -31,7 +31,7 @@ def given_answers(pairs, per_picture: int = 3) -> list[Prediction]:
 def scored(questions, engine, tmp_path, name: str = "p.jsonl") -> dict:
     """The result of asking an engine these questions."""
     predict(engine, questions, tmp_path / name, FACTS)
-    return score(read_predictions(tmp_path / name))
+    return score(read_predictions(tmp_path / name), "words")
 
 
 def value(result: dict, name: str = "accuracy") -> float:
@@ -64,7 +64,7 @@ def test_always_person_scores_the_majority_baseline(tmp_path, coco_questions):
 def test_a_result_says_where_it_is_from_and_is_plain_json(tmp_path, coco_questions):
     result = scored(coco_questions, perfect(coco_questions), tmp_path)
     file = read_predictions(tmp_path / "p.jsonl")
-    assert json.loads(json.dumps(result)) == result == score(file)
+    assert json.loads(json.dumps(result)) == result == score(file, "words")
     assert (result["kind"], result["format"], result["task"], result["form"]) == ("evaluation", 2, "coco", "box")
     for name in ("way", "noise", "model", "settings", "data", "limit", "commit", "machine", "date", "command"):
         assert result[name] == getattr(file.header, name)
@@ -79,7 +79,7 @@ def test_an_unfinished_file_is_not_scored(tmp_path, coco_questions):
     lines = out.read_text("utf-8").splitlines(keepends=True)
     out.write_text("".join(lines[:-2]), "utf-8")
     with pytest.raises(DataError, match="5 of 7 questions"):
-        score(read_predictions(out))
+        score(read_predictions(out), "words")
 
 
 def failing(questions, number: int, answer: str) -> TablePredictor:
@@ -209,7 +209,7 @@ def test_answers_about_one_picture_count_as_one_draw():
 def test_two_files_are_compared_question_by_question(tmp_path, coco_questions):
     scored(coco_questions, always("person"), tmp_path, "first")
     scored(coco_questions, failing(coco_questions, 0, "dog"), tmp_path, "second")
-    found = compare(*(read_predictions(tmp_path / name) for name in ("first", "second")))
+    found = compare(*(read_predictions(tmp_path / name) for name in ("first", "second")), "words")
     assert (found["kind"], found["format"], found["task"], found["n"]) == ("comparison", 2, "coco", 6)
     accuracy = found["measures"]["accuracy"]
     assert (accuracy["first"], accuracy["second"]) == pytest.approx((3 / 6, 1 / 6))

@@ -103,7 +103,7 @@ def test_what_cannot_be_asked_is_said(tmp_path, records, arguments, says):
 
 
 def test_unknown_tasks_and_folders_are_errors(tmp_path):
-    with pytest.raises(DataError, match="no task 'vqa'; known are coco, names, words, plates"):
+    with pytest.raises(DataError, match="no task 'vqa'; known are coco, detected, presence, "):
         find_task("vqa")
     with pytest.raises(DataError, match="does not exist"):
         questions_of(COCO, tmp_path / "nowhere")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -22,7 +23,7 @@ Device = Annotated[str, typer.Option(help='"auto", "cpu", or a GPU such as "cuda
 ResultFolder = Annotated[Path, typer.Option(help="Folder of result files.")]
 
 
-Task = Annotated[str, typer.Option(help="What is asked; 'chatspot eval list' shows the tasks.")]
+TaskName = Annotated[str, typer.Option(help="What is asked; 'chatspot eval list' shows the tasks.")]
 Data = Annotated[Path, typer.Option(help="Folder of region JSON lines or of a data set's original files.")]
 FormOption = Annotated[
     str | None, typer.Option(help="How regions are pointed at: box, point, polygon, mask, scribble or picture.")
@@ -32,14 +33,34 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Ask only so many, drawn 
 Batch = Annotated[int, typer.Option(min=1, help="Questions answered together.")]
 Split = Annotated[str | None, typer.Option(help="Split of the original files; default: a held-out one.")]
 Ids = Annotated[Path | None, typer.Option(help="File of picture names (coco:139), one a line: ask about these alone.")]
-Predictions = Annotated[Path, typer.Option(help="Predictions (JSON lines); an interrupted run goes on.")]
+
+
+Detections = Annotated[Path | None, typer.Option(help="A detector's boxes, a COCO results file, for task detected.")]
+Matching = Annotated[
+    str | None,
+    typer.Option(help="How free answers are matched to COCO's classes: words+sentence, words, sentence, clip."),
+]
+
+
+@dataclass(frozen=True)
+class Asking:
+    """What is asked: the options that predict and run share."""
+
+    task: str
+    data: Path
+    form: str | None
+    noise: float
+    limit: int | None
+    ids: Path | None
+    split: str | None
+    detections: Path | None
 
 
 @eval_app.command()
 def predict(
-    task: Task,
+    task: TaskName,
     data: Data,
-    out: Predictions,
+    out: Annotated[Path, typer.Option(help="Predictions (JSON lines); an interrupted run goes on.")],
     form: FormOption = None,
     noise: Noise = 0.0,
     model: Model = None,
@@ -47,27 +68,70 @@ def predict(
     limit: Limit = None,
     ids: Ids = None,
     split: Split = None,
+    detections: Detections = None,
     batch: Batch = 16,
     device: Device = "auto",
 ) -> None:
     """Ask all questions of a task about a folder of held-out pictures."""
+    asking = Asking(task, data, form, noise, limit, ids, split, detections)
+    ask_all(asking, out, model=model, focal_view=focal_view, batch=batch, device=device)
+
+
+@eval_app.command()
+def run(
+    task: TaskName,
+    data: Data,
+    out: Annotated[Path, typer.Option(help="Folder for predictions (.jsonl) and result (.json) of this run.")],
+    form: FormOption = None,
+    noise: Noise = 0.0,
+    model: Model = None,
+    focal_view: FocalView = None,
+    limit: Limit = None,
+    ids: Ids = None,
+    split: Split = None,
+    detections: Detections = None,
+    matching: Matching = None,
+    batch: Batch = 16,
+    device: Device = "auto",
+) -> None:
+    """Ask all questions of a task, and score the answers: predict and score in one."""
+    asking = Asking(task, data, form, noise, limit, ids, split, detections)
+    name = "-".join([task, *([form] if form else []), *([f"s{noise:g}"] if noise else []),
+                     *([] if focal_view is None else ["focal" if focal_view else "text"])])  # fmt: skip
+    ask_all(asking, out / f"{name}.jsonl", model=model, focal_view=focal_view, batch=batch, device=device)
+    score_into(out / f"{name}.jsonl", out / f"{name}.json", matching)
+
+
+def ask_all(asking: Asking, out: Path, *, model: str | None, focal_view: bool | None, batch: int, device: str) -> None:
+    """Ask what is to be asked and write the predictions."""
     from chatspot.data.faults import Faults
     from chatspot.eval.predict import RunFacts
     from chatspot.eval.predict import predict as predict_all
-    from chatspot.eval.tasks import Draw, find_task, open_folder, questions_of, read_ids
+    from chatspot.eval.tasks import Draw, find_task, open_folder, questions_of, read_detections, read_ids
 
-    folder, faults = open_folder(find_task(task), data, split), Faults()
-    pictures = None if ids is None else read_ids(ids)
-    questions = questions_of(find_task(task), folder, form=form, limit=limit, draw=Draw(noise), pictures=pictures,
-                             faults=faults)  # fmt: skip
+    task, faults = find_task(asking.task), Faults()
+    folder = open_folder(task, asking.data, asking.split)
+    found = None if asking.detections is None else read_detections(asking.detections)
+    questions = questions_of(
+        task,
+        folder,
+        form=asking.form,
+        limit=asking.limit,
+        draw=Draw(asking.noise, found),
+        pictures=None if asking.ids is None else read_ids(asking.ids),
+        faults=faults,
+    )
     for kind, count in faults.counts.items():
-        typer.echo(f"{data}: {kind}: {count}", err=True)
+        typer.echo(f"{asking.data}: {kind}: {count} (left out)", err=True)
     engine, facts = open_engine(model, focal_view, device)
-    command = spoken("predict", task=task, form=questions[0].extra["form"], noise=noise or None,
-                     data=f"PHOTOS/heldout/{data.resolve().name}", model=facts["name"],
-                     focal_view=engine.settings.focal_view, limit=limit, ids=ids.name if ids else None, split=split,
+    place = "PHOTOS/heldout" if folder.source is None else "ORIGINAL"
+    files = {name: each.name for name in ("ids", "detections") if (each := getattr(asking, name))}
+    command = spoken("predict", task=asking.task, form=questions[0].extra["form"], noise=asking.noise or None,
+                     data=f"{place}/{asking.data.resolve().name}", model=facts["name"],
+                     focal_view=engine.settings.focal_view, limit=asking.limit, split=asking.split, **files,
                      batch=batch, out=out.name)  # fmt: skip
-    outcome = predict_all(engine, questions, out, RunFacts(facts, folder.facts(), command, limit), batch=batch)
+    run_facts = RunFacts(facts, {**folder.facts(), **files}, command, asking.limit)
+    outcome = predict_all(engine, questions, out, run_facts, batch=batch)
     typer.echo(f"{out}: {len(questions)} questions, {outcome.there} were answered before, {outcome.asked} now"
                + (f", {outcome.failed} failed (see their lines' \"error\")" if outcome.failed else ""))  # fmt: skip
 
@@ -76,24 +140,71 @@ def predict(
 def score(
     predictions: Annotated[Path, typer.Argument(help="What 'chatspot eval predict' wrote.")],
     out: Annotated[Path | None, typer.Option(help="Result file, such as benchmarks/results/NAME.json.")] = None,
+    matching: Matching = None,
 ) -> None:
     """Say how many answers are right, beside what guessing would get."""
+    score_into(predictions, out, matching)
+
+
+def score_into(predictions: Path, out: Path | None, matching: str | None) -> None:
+    """Score a predictions file, show the result and write it where one is wanted."""
+    from chatspot.eval.matching import DEFAULT_RULE
     from chatspot.eval.predictions import read_predictions
     from chatspot.eval.score import score as score_file
 
-    result = score_file(read_predictions(predictions))
+    result = score_file(read_predictions(predictions), matching or DEFAULT_RULE)
     typer.echo(summary(result))
-    write_result(result, out)
+    write_json(result, out)
 
 
-def write_result(result: dict[str, Any], out: Path | None) -> None:
-    """Write a result file, if one is wanted."""
+@eval_app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Predictions of one model, form, way or noise.")],
+    second: Annotated[Path, typer.Argument(help="Predictions of another, on the same data.")],
+    out: Annotated[Path | None, typer.Option(help="Comparison file.")] = None,
+    matching: Matching = None,
+) -> None:
+    """Say what the second file has more than the first, question by question."""
+    from chatspot.eval.matching import DEFAULT_RULE
+    from chatspot.eval.predictions import read_predictions
+    from chatspot.eval.score import compare as compare_files
+
+    found = compare_files(read_predictions(first), read_predictions(second), matching or DEFAULT_RULE)
+    typer.echo(comparison_summary(found))
+    write_json(found, out)
+
+
+def write_json(result: dict[str, Any], out: Path | None) -> None:
+    """Write a result or comparison file, if one is wanted."""
     from chatspot.data.saving import saved_whole
 
     if out:
         with saved_whole(out, "result") as half:
             half.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
         typer.echo(f"wrote {out}")
+
+
+@eval_app.command(name="list")
+def list_tasks() -> None:
+    """Show the tasks: what they ask, by which forms, of which data."""
+    from chatspot.eval.tasks import TASKS
+
+    for task in TASKS.values():
+        typer.echo(f"{task.name:12} {task.title}")
+        typer.echo(f"{'':12} forms: {', '.join(task.forms)}; measures: {', '.join(m.name for m in task.measures)}")
+        typer.echo(f"{'':12} data: heldout/{task.folder}, or the original files of {', '.join(task.sources)}")
+
+
+@eval_app.command()
+def pictures(
+    instances: Annotated[Path, typer.Argument(help="COCO's instances_val2017.json, or a file in its layout.")],
+    out: Annotated[Path, typer.Option(help="List for --ids of predict and run.")],
+    count: Annotated[int, typer.Option("--n", min=1, help="How many pictures.")] = 1000,
+) -> None:
+    """Draw pictures by the published seed: COCO-1000 from instances_val2017.json."""
+    from chatspot.eval.tasks import write_drawn_pictures
+
+    typer.echo(f"wrote {out}: {count} pictures, SHA-256 of their names {write_drawn_pictures(instances, count, out)}")
 
 
 @eval_app.command()
@@ -196,3 +307,18 @@ def summary(result: dict[str, Any]) -> str:
         f"  shares in %; {result['interval']}; chance: these answers dealt out at random",
     ]
     return "\n".join(lines)
+
+
+def comparison_summary(found: dict[str, Any]) -> str:
+    """A comparison for the terminal."""
+    sides = [f"{side['model']['name']} by {side['form']} ({side['way']}, s = {side['noise']:g})"
+             for side in (found["first"], found["second"])]  # fmt: skip
+    lines = [
+        f"{found['task']}: {sides[1]} against {sides[0]}, {found['n']} questions about {found['pictures']} pictures"
+    ]
+    for name, one in found["measures"].items():
+        lines.append(
+            f"  {name:24} {one['first']:7.3f} -> {one['second']:7.3f}  difference {one['difference']:+.3f} "
+            f"[{one['low']:+.3f}, {one['high']:+.3f}]  {one['wins']} won, {one['losses']} lost, p = {one['p']:.2g}"
+        )
+    return "\n".join([*lines, f"  ({found['interval']}; p: exact two-sided sign test, McNemar's)"])

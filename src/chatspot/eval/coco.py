@@ -6,6 +6,8 @@ et al., "Microsoft COCO: Common Objects in Context", 2014, https://cocodataset.o
 
 from __future__ import annotations
 
+from chatspot.errors import DataError
+
 COCO_CLASSES = (
     "person", "bicycle", "car", "motorcycle", "airplane", "bus", "train", "truck", "boat", "traffic light",
     "fire hydrant", "stop sign", "parking meter", "bench", "bird", "cat", "dog", "horse", "sheep", "cow",
@@ -17,6 +19,10 @@ COCO_CLASSES = (
     "microwave", "oven", "toaster", "sink", "refrigerator", "book", "clock", "vase", "scissors", "teddy bear",
     "hair drier", "toothbrush",
 )  # fmt: skip
+
+# The annotations count the classes from 1 to 90 and leave these numbers out (``categories`` in the same file).
+UNUSED_NUMBERS = frozenset({12, 26, 29, 30, 45, 66, 68, 69, 71, 83})
+CLASS_NUMBERS = tuple(number for number in range(1, 91) if number not in UNUSED_NUMBERS)
 
 VOC_NAMES = {  # how PASCAL VOC 2012 names the same things (VOCcode/VOCinit.m)
     "aeroplane": "airplane",
@@ -41,6 +47,13 @@ IRREGULAR_FORMS = {  # plurals (and singulars of skis and scissors) that no rule
     "people": "person", "men": "person", "women": "person", "children": "person",
     "ski": "skis", "scissor": "scissors", "knives": "knife", "mice": "mouse",
 }  # fmt: skip
+
+
+def class_of(number: int) -> str:
+    """The class with that number in COCO's annotations. Raises ``DataError`` for one that is none of the 80."""
+    if number not in CLASS_NUMBERS:
+        raise DataError(f"there is no COCO class number {number}; they run from 1 to 90 with ten left out")
+    return COCO_CLASSES[CLASS_NUMBERS.index(number)]
 
 
 def plural(name: str) -> str:

@@ -93,18 +93,17 @@ def unranked_precision(truths: Counter[str], named: Counter[str], right: Counter
     return sum(shares) / len(shares)
 
 
-def given_box_precision(
-    predictions: Sequence[Prediction], read: Callable[[Prediction], str | None]
-) -> dict[str, float]:
+def given_box_precision(predictions: Sequence[Prediction], find: Callable[[str], str | None]) -> dict[str, float]:
     """``average_precision`` of answers about given boxes, and "ap_unranked". The asked boxes are objects and detections
-    at once, so each IoU is 1 and AP, AP50 and AP75 are one number, as the paper's 48.8 is. Noise does not move them.
+    at once, so each IoU is 1 and AP, AP50 and AP75 are one number, as the paper's 48.8 is.
 
-    Answers without a class detect nothing. Without log-probabilities there is "ap_unranked" alone.
+    ``find`` gives the class that an answer names; one without a class detects nothing. Without log-probabilities there
+    is "ap_unranked" alone.
     """
     objects, found = [], []
     truths, named, right = Counter[str](), Counter[str](), Counter[str]()
     for prediction in sorted(predictions, key=lambda each: each.id):
-        truth, answer = prediction.truths[0], read(prediction)
+        truth, answer = prediction.truths[0], find(prediction.answer or "")
         truths[truth] += 1
         if answer is not None:
             named[answer] += 1

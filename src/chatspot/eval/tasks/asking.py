@@ -66,14 +66,6 @@ def open_folder(task: Task, path: Path, split: str | None = None) -> Folder:
                     f"{'; '.join(looked_for)[:600] or 'it reads no source'}")  # fmt: skip
 
 
-def read_ids(file: Path) -> frozenset[str]:
-    """The picture names of a file, one a line; lines that begin with # are comments."""
-    if not file.is_file():
-        raise DataError(f"there is no list of pictures at {file}; expected one name such as coco:139 a line")
-    lines = (line.strip() for line in file.read_text("utf-8").splitlines())
-    return frozenset(line for line in lines if line and not line.startswith("#"))
-
-
 def ordered_splits(source: Source) -> list[str]:
     """A source's splits, those that are held out first."""
     return sorted(source.files, key=lambda name: SPLITS.index(name) if name in SPLITS else len(SPLITS))
@@ -102,6 +94,8 @@ def questions_of(
         raise DataError(f"noise moves boxes; form {form} has none, use --form box or no noise")
     if limit is not None and limit < 1:
         raise DataError(f"limit must be at least 1, got {limit}")
+    if limit is not None and task.whole:
+        raise DataError(f"task {task.name} needs all questions of a picture: draw pictures with --ids, not questions")
     opened = folder if isinstance(folder, Folder) else open_folder(task, folder)
     found = [
         question

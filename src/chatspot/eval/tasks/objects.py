@@ -6,7 +6,7 @@ other two tables: run with noise it is the robustness test, and every result hol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from operator import eq
 
 from chatspot.data.questions import NAME_QUESTIONS
@@ -55,23 +55,21 @@ def ask_coco(record: Record, form: Form, draw: Draw) -> Iterable[Question]:
 
     ``neighbours`` of a question are the classes, other than the truth, of the objects that overlap the region.
     """
-    least = 0.0 if record.source in WHOLE_SIZE else LEAST_COCO_AREA
-    for number, region in enumerate(record.regions):
-        if not is_coco_object(region) or region.area_px < least:
-            continue
-        assert region.box is not None
-        place = pointed_at(record, number, form, draw)
-        if place is None:
+    for number in asked_objects(record):
+        region, place = record.regions[number], pointed_at(record, number, form, draw)
+        if place is None or region.box is None or region.label is None:
             continue
         others = neighbours(record, number, place if isinstance(place, Box) else region.box)
         extra = {"neighbours": others} if others else {}
-        assert region.label is not None
         yield about_region("coco", record, number, NAME_QUESTIONS[0], place, region.label, form, draw, **extra)
 
 
-def is_coco_object(region: RegionRecord) -> bool:
-    """Whether a region is one object of a COCO class, with a box."""
-    return region.askable and region.box is not None and region.label in COCO_CLASSES
+def asked_objects(record: Record) -> Iterator[int]:
+    """The numbers of the regions that are one object of a COCO class, large enough to be asked about."""
+    least = 0.0 if record.source in WHOLE_SIZE else LEAST_COCO_AREA
+    for number, region in enumerate(record.regions):
+        if region.askable and region.box is not None and region.label in COCO_CLASSES and region.area_px >= least:
+            yield number
 
 
 def neighbours(record: Record, number: int, asked: Box) -> list[str]:
@@ -91,14 +89,14 @@ def neighbours(record: Record, number: int, asked: Box) -> list[str]:
     return sorted(name for name in found if name)
 
 
-def judge_coco(prediction: Prediction) -> Judged:
+def judge_coco(prediction: Prediction, find: Callable[[str], str | None] = coco_class) -> Judged:
     """Right when the answer's class is the annotated one; a hallucination when it is a neighbour's instead.
 
     The paper does not say of which total its 2 % are (decision 7 in PAPER.md), so both shares are kept: of all answers
     and of the wrong ones. An answer without a class is wrong and names no neighbour.
     """
-    read, truth = coco_class(prediction.answer or ""), coco_class(prediction.truths[0])
-    right = read is not None and read == truth
+    read, truth = find(prediction.answer or ""), prediction.truths[0]
+    right = read == truth
     names_neighbour = float(not right and read in prediction.extra.get("neighbours", ()))
     return Judged(
         prediction.picture,
@@ -112,9 +110,11 @@ def judge_coco(prediction: Prediction) -> Judged:
     )
 
 
-def coco_precision(predictions: Sequence[Prediction]) -> dict[str, float]:
+def coco_precision(
+    predictions: Sequence[Prediction], find: Callable[[str], str | None] = coco_class
+) -> dict[str, float]:
     """COCO's average precision of the answers as detections: the asked boxes with the classes that were named."""
-    return given_box_precision(predictions, lambda prediction: coco_class(prediction.answer or ""))
+    return given_box_precision(predictions, find)
 
 
 def name_truth(region: RegionRecord) -> str | None:
@@ -127,6 +127,7 @@ OUTLINES: tuple[Form, ...] = ("polygon", "mask", "scribble")
 COCO = Task(
     "coco", "name the object (COCO)", "coco", ("coco_val", "coco"), ("box", "point", *OUTLINES), ask_coco, judge_coco,
     16, (ACCURACY, HALLUCINATION, HALLUCINATION_OF_WRONG, *PRECISION), by_class=True, corpus=coco_precision,
+    matched=True,
 )  # fmt: skip
 NAMES = Task(
     "names", "name the object (own labels)", "groceries_boxes",

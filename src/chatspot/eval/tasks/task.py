@@ -113,7 +113,7 @@ class Judged:
     picture: str
     truth: str
     read: str | None
-    points: dict[str, float | None]
+    points: Mapping[str, float | None]
     group: str = ""
 
     @property
@@ -123,8 +123,8 @@ class Judged:
 
 
 Asker: TypeAlias = Callable[[Record, Form, Draw], Iterable[Question]]
-Judge: TypeAlias = Callable[[Prediction], Judged]
-Corpus: TypeAlias = Callable[[Sequence[Prediction]], dict[str, float]]
+Judge: TypeAlias = Callable[..., Judged]  # of a prediction, and of a class finder where the task is ``matched``
+Corpus: TypeAlias = Callable[..., dict[str, float]]  # of predictions, and as above
 
 
 @dataclass(frozen=True)
@@ -135,7 +135,9 @@ class Task:
     original files it reads. ``ask(record, form, draw)`` gives the questions about one record, in order; ``judge`` the
     worth of one answer, from the prediction alone. ``corpus`` gives the measures that are no means over answers, such
     as AP. ``measures`` describes all of them, the main one first. ``by_class``: truths are classes, so the mean over
-    classes and a confusion matrix mean something.
+    classes and a confusion matrix mean something. ``matched``: answers are free text for one of COCO's classes;
+    ``judge`` and ``corpus`` also take ``find``, one of the rules of ``eval.matching``. ``whole``: answers mean
+    something only when a picture's questions are all asked.
     """
 
     name: str
@@ -149,6 +151,8 @@ class Task:
     measures: tuple[Measure, ...] = (ACCURACY,)
     by_class: bool = False
     corpus: Corpus | None = field(default=None, repr=False)
+    matched: bool = False
+    whole: bool = False
 
 
 def regions_asker(
@@ -209,6 +213,8 @@ def pointed_at(record: Record, number: int, form: Form, draw: Draw) -> Region | 
         return jitter(region.box, draw.noise, size=record.size, rng=draw.rng("noise", f"{record.id}#{number}"))
     if form == "point":
         return region.point if region.box is None else asked_point(region.box, region)
+    if form == "mask" and region.mask is not None:
+        return region.mask
     if region.box is None or region.polygon is None or form == "picture":
         return None
     if form == "polygon":
