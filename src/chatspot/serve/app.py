@@ -16,6 +16,7 @@ from chatspot.serve.front import CHAT_PATH, Front
 from chatspot.serve.protocol import ChatRequest
 from chatspot.serve.refusals import Refusal, as_json
 from chatspot.serve.service import ALIAS, Service
+from chatspot.serve.static import STATIC, StaticFiles
 
 REFERENCE = "#/components/schemas/{model}"
 
@@ -69,6 +70,16 @@ def make_app(service: Service) -> FastAPI:
         """Counts and times for Prometheus."""
         return Response(service.metrics.text(service.gauges()), media_type="text/plain; version=0.0.4")
 
+    files = StaticFiles()
+
+    @app.api_route("/", methods=["GET", "HEAD"], include_in_schema=False)
+    @app.api_route(STATIC + "{path:path}", methods=["GET", "HEAD"], include_in_schema=False)
+    async def page(request: Request) -> Response:
+        found = files.response(request)
+        if found is None:
+            raise HTTPException(404)
+        return found
+
     schemas = ChatRequest.model_json_schema(ref_template=REFERENCE)
     generated = app.openapi
 
@@ -102,7 +113,8 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
             413: "The body is too large.",
             415: "The body is no plain JSON.",
             429: "Too many requests; see Retry-After.",
-            503: "The model is being opened or could not be, or the server is closing.",
+            502: "The remote model gave no whole answer.",
+            503: "The model is being opened or could not be, its server is away or busy, or this one is closing.",
             504: "The answer took too long.",
         }.items()
     },

@@ -9,6 +9,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chatspot.serve.body import Body, refuse
 from chatspot.serve.refusals import ClientGone, Refusal
 from chatspot.serve.service import Service
+from chatspot.serve.static import is_page
 
 OPEN_PATHS = ("/health",)  # a load balancer has no key
 CHAT_PATH = "/v1/chat/completions"
@@ -63,5 +64,5 @@ class Front:
         if hosts is not None and name not in hosts:
             raise Refusal(403, "host_not_allowed", f"this server is asked as {' or '.join(sorted(hosts))}, not as "
                           f"{name[:100]!r}")  # fmt: skip
-        if path not in OPEN_PATHS:
+        if path not in OPEN_PATHS and not is_page(path):
             self.service.check_key(headers.get(b"authorization", b"").decode("latin-1"))
