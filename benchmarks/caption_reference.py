@@ -1,4 +1,4 @@
-"""What the reference evaluation of captions gives (pycocoevalcap 1.2), kept for the tests: words, CIDEr, METEOR, ROUGE-L.
+"""What the reference evaluation of captions gives (pycocoevalcap 1.2), kept for the tests.
 
 Needs Java and ``pip install pycocoevalcap==1.2``::
 

@@ -111,15 +111,11 @@ def colour_turns(scene: Scene) -> Iterator[Turn]:
     for number, label in named(scene):
         if not scene.settings.tasks.get("colour") or not has_colour(label):
             continue
-        region = scene.record.regions[number]
-        said = {term for text in region.attributes for term in [basic_colour(text)] if term}
-        shape = None if covered(scene, number) else region.mask or region.polygon
-        seen = measured_colour(scene.pixels, shape) if shape and scene.pixels is not None else None
-        colours = said | ({seen.name} if seen else set())
-        if len(colours) != 1:
+        known = known_colour(scene, number)
+        if known is None:
             continue
-        colour = next(iter(colours))
-        for time in scene.times("colour", number, hard=bool(seen and seen.complex_background)):
+        colour, hard = known
+        for time in scene.times("colour", number, hard=hard):
             rng = scene.rng("colour", number, time)
             question = scene.phrase("colour", rng, region=scene.place(number, rng), name=label)
             style = scene.style(rng)
@@ -128,6 +124,18 @@ def colour_turns(scene: Scene) -> Iterator[Turn]:
                 answer = scene.phrase("colour answer", rng, name=label, colour=colour)
             tells = facts("colour", number) | facts("name", number) | facts("place", number)
             yield Turn("colour", question, answer, style, facts("colour", number), tells)
+
+
+def known_colour(scene: Scene, number: int) -> tuple[str, bool] | None:
+    """The one basic colour of region ``number``, and whether its background is complex; None where it is not known."""
+    region = scene.record.regions[number]
+    said = {term for text in region.attributes for term in [basic_colour(text)] if term}
+    shape = None if covered(scene, number) else region.mask or region.polygon
+    seen = measured_colour(scene.pixels, shape) if shape and scene.pixels is not None else None
+    colours = said | ({seen.name} if seen else set())
+    if len(colours) != 1:
+        return None
+    return next(iter(colours)), bool(seen and seen.complex_background)
 
 
 def named(scene: Scene) -> Iterator[tuple[int, str]]:

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
 from itertools import islice
@@ -106,12 +106,10 @@ def measure(
 
     ``held_out``: a folder of region JSON lines with captions. Raises ``TrainingError`` when it has none.
     """
+    texts: dict[str, Loss] = {}
+    for entry, loss in text_losses(model, processor):
+        texts[entry["kind"]] = texts.get(entry["kind"], Loss(0.0, 0)) + loss
     with evaluating(model):
-        texts: dict[str, Loss] = {}
-        for entry in packaged("held_out"):
-            ids = processor.tokenizer(entry["text"], add_special_tokens=False, verbose=False)["input_ids"]
-            loss = summed_loss(model, model.get_input_embeddings()(placed(model, ids))[None], ids)
-            texts[entry["kind"]] = texts.get(entry["kind"], Loss(0.0, 0)) + loss
         captions = caption_loss(model, processor, settings, held_out) if held_out else None
     asked = packaged("questions")
     conversations = [Conversation((said(entry["question"]),)) for entry in asked]
@@ -121,6 +119,15 @@ def measure(
         for entry, reply in zip(asked, answers, strict=True)
     )
     return Abilities(texts, questions, captions)
+
+
+def text_losses(model: LlavaForConditionalGeneration, processor: Any) -> Iterator[tuple[dict[str, Any], Loss]]:
+    """Each entry of texts/held_out.jsonl with the model's loss on it."""
+    for entry in packaged("held_out"):
+        ids = processor.tokenizer(entry["text"], add_special_tokens=False, verbose=False)["input_ids"]
+        with evaluating(model):
+            loss = summed_loss(model, model.get_input_embeddings()(placed(model, ids))[None], ids)
+        yield entry, loss
 
 
 def packaged(name: str) -> list[dict[str, Any]]:
