@@ -11,7 +11,7 @@ import json
 import os
 import re
 import reprlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ def read_region_lines(folder: Path, split: str, faults: Faults) -> Iterator[Reco
     return lines_in(folder / ANNOTATIONS, faults)
 
 
-def lines_in(file: Path, faults: Faults) -> Iterator[Record]:
-    """The records of a file."""
+def lines_in(file: Path, faults: Faults, find: Callable[[str], Path] | None = None) -> Iterator[Record]:
+    """The records of a file. Its pictures lie beside it, or where ``find`` finds the path of a line's picture."""
     with file.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             where = f"{file.name}:{number}"
@@ -49,10 +49,12 @@ def lines_in(file: Path, faults: Faults) -> Iterator[Record]:
                 name = needed(entry, "image")
                 if not isinstance(name, str) or UNSTORABLE.search(name) or len(name) > 1000:
                     raise DataError(f"image: expected a path, got {reprlib.repr(name)}")
-                frame = picture_frame(file.parent / name, claimed_size(entry, "width", "height"), where, faults)
+                path = find(name) if find else file.parent / name
+                frame = picture_frame(path, claimed_size(entry, "width", "height"), where, faults)
                 if frame is not None:
+                    image = str(path.absolute()) if find else name
                     try:
-                        usable = json.dumps(in_frame(entry, frame, where, faults))
+                        usable = json.dumps(in_frame({**entry, "image": image}, frame, where, faults))
                     except RecursionError as error:  # lists in lists that json reads and copy.deepcopy does not
                         raise DataError(f"its values are nested too deeply ({error})") from error
                     yield parse_record(usable, file.parent, where)
