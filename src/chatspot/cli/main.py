@@ -21,6 +21,7 @@ from chatspot.cli.eval_commands import eval_app
 from chatspot.cli.info import info
 from chatspot.cli.options import one_line
 from chatspot.cli.regions_commands import regions_app
+from chatspot.cli.retention_command import retention
 from chatspot.cli.serve_commands import serve
 from chatspot.cli.train_commands import train_app
 from chatspot.errors import ChatSpotError
@@ -72,6 +73,7 @@ app.command()(serve)
 app.add_typer(data_app)
 app.add_typer(regions_app)
 app.add_typer(train_app)
+eval_app.command()(retention)
 app.add_typer(eval_app)
 
 
