@@ -22,15 +22,18 @@ def rendered(
     package: str, template: str, *, filters: Mapping[str, Callable[..., Any]] | None = None, **values: Any
 ) -> str:
     """The page as HTML text: the file ``template`` of ``package`` filled with ``values``. Besides ``filters`` the
-    template has ``number``, ``percent``, ``compact`` and ``clipped``; a name that it lacks is an error."""
+    template has ``number``, ``percent``, ``compact`` and ``clipped``; a name that it lacks is an error. It may include
+    other files of its package and of this one."""
     from jinja2 import Environment, FunctionLoader, StrictUndefined
+
+    own = resources.files(package)
 
     environment = Environment(
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        loader=FunctionLoader(lambda name: file_text(package if name == template else __package__, name)),
+        loader=FunctionLoader(lambda name: file_text(package if own.joinpath(name).is_file() else __package__, name)),
     )
     environment.filters.update(number=number, percent=percent, compact=compact, clipped=clipped)
     environment.filters.update(filters or {})

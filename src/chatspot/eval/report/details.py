@@ -1,0 +1,231 @@
+"""One run in full: confusion, classes, sizes of regions, confidence, lengths of answers, and what could not be scored."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from chatspot.data.looking.figures import SIZE_CLASSES, size_class
+from chatspot.eval.coco import COCO_CLASSES
+from chatspot.eval.measures import mean_intervals, mean_points, picture_draws, quantiles
+from chatspot.eval.report.runs import Run
+from chatspot.eval.tasks import Judged
+from chatspot.pages.charts import Frame
+
+LEAST_ROW, MOST_ROWS = 3, 32  # answers that a row of the confusion matrix needs, and rows that fit a screen
+MOST_CLASSES = 80  # bars by class
+COVERAGES = tuple(at / 50 for at in range(1, 51))
+CURVE_RESAMPLES = 400  # for the band of risk against coverage: it is drawn, not read off (our choice)
+LENGTHS = (0, 1, 2, 3, 4, 5, 8, 13, 21, 34)  # answers of up to so many words; the last bar is longer ones
+MOST_LISTED = 60  # errors and unread answers that are shown
+COMMONEST = 8
+OTHER, UNREAD = "other", "unread"
+Z = 1.959964  # of the normal distribution at 95 %
+
+Row = dict[str, Any]
+
+
+def confusion(run: Run) -> Row | None:
+    """The confusion matrix as rows of cells: classes with at least LEAST_ROW answers, the MOST_ROWS commonest of them.
+
+    COCO's classes stand in COCO's order, which keeps related things together; others by their number of answers. Each
+    cell is a share of its row; what was named besides is "other", what named nothing "unread". None without classes.
+    """
+    table: dict[str, dict[str, int]] | None = run.result["confusion"]
+    if not table or not run.result["classes"]:
+        return None
+    counts: dict[str, int] = {name: each["n"] for name, each in run.result["classes"].items()}
+    kept = sorted((name for name in counts if counts[name] >= LEAST_ROW), key=lambda name: (-counts[name], name))
+    kept = kept[:MOST_ROWS]
+    if not kept:
+        return None
+    if set(kept) <= set(COCO_CLASSES):
+        kept.sort(key=COCO_CLASSES.index)
+    shown: dict[str, Counter[str]] = {}
+    for name in kept:
+        found = Counter(table.get(name, {}))
+        shown[name] = Counter({column: found[column] for column in kept})
+        shown[name][UNREAD] = found[""]
+        shown[name][OTHER] = counts[name] - shown[name].total()
+    columns = [*kept, *(apart for apart in (OTHER, UNREAD) if any(row[apart] for row in shown.values()))]
+    return {
+        "columns": columns,
+        "apart": [column in (OTHER, UNREAD) for column in columns].index(True) if len(columns) > len(kept) else -1,
+        "rows": [
+            {"name": name, "n": counts[name], "cells": [cell(name, each, row[each], counts[name]) for each in columns]}
+            for name, row in shown.items()
+        ],
+        "hidden": len(counts) - len(kept),
+        "hidden_n": sum(counts.values()) - sum(counts[name] for name in kept),
+        "least": LEAST_ROW,
+    }
+
+
+def cell(row: str, column: str, count: int, total: int) -> Row | None:
+    """One cell; None where nothing was counted."""
+    if not count:
+        return None
+    share = round(100 * count / total)
+    return {
+        "right": row == column,
+        "share": share,
+        "deep": share >= 55,
+        "title": f"{row} as {column}: {count} of {total}",
+    }
+
+
+def class_rows(run: Run) -> list[Row]:
+    """Each class's share of right answers with Wilson's interval, the commonest first."""
+    rows = []
+    for name, each in list((run.result["classes"] or {}).items())[:MOST_CLASSES]:
+        low, high = wilson(each["right"], each["n"])
+        rows.append({"name": name, "n": each["n"], "value": each["right"] / each["n"], "low": low, "high": high,
+                     "taken_for": each["taken_for"] or ""})  # fmt: skip
+    return rows
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % interval of a share (1927): it stays within [0, 1] and holds for a handful of answers too."""
+    share, spread = right / n, Z * Z / n
+    middle = (share + spread / 2) / (1 + spread)
+    half = Z / (1 + spread) * math.sqrt(share * (1 - share) / n + spread / n / 4)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
+
+
+def size_rows(run: Run) -> list[Row]:
+    """The main measure by COCO's size classes, of the regions whose area is known."""
+    sizes: dict[str, list[Judged]] = {name: [] for name in SIZE_CLASSES}
+    for prediction, judged in run.answered:
+        if "area_px" in prediction.extra:
+            sizes[size_class(prediction.extra["area_px"])].append(judged)
+    return part_rows(run, sizes)
+
+
+def group_rows(run: Run) -> list[Row]:
+    """The main measure by the task's own groups; nothing where there are fewer than two."""
+    groups: dict[str, Row] = run.result["groups"] or {}
+    return [{"name": name, **each} for name, each in groups.items()] if len(groups) > 1 else []
+
+
+def part_rows(run: Run, parts: dict[str, list[Judged]]) -> list[Row]:
+    """The main measure with its interval in each part that has answers that count."""
+    rows = []
+    for name, judged in parts.items():
+        counted = [one for one in judged if one.points.get(run.main) is not None]
+        if counted:
+            low, high = mean_intervals(counted)[run.main]
+            value = mean_points(counted)[run.main]
+            rows.append({"name": name, "n": len(counted), "value": value, "low": low, "high": high})
+    return rows
+
+
+def risk_coverage(run: Run) -> Row | None:
+    """Wrong answers among the most confident ones, against the share that is answered: a chart with its numbers.
+
+    Answers are ranked by the probability of their whole token sequence. ``area`` is the mean risk over all coverages
+    (Geifman and El-Yaniv's AURC), ``random`` what a ranking that knows nothing gets. None where no answer has a
+    probability or all have the same one.
+    """
+    import numpy as np
+
+    found = [
+        (prediction.logprob, judged.picture, 1 - points, prediction.id)
+        for prediction, judged in run.answered
+        if prediction.logprob is not None and (points := judged.points.get(run.main)) is not None
+    ]
+    if len({logprob for logprob, *_ in found}) < 2:
+        return None
+    found.sort(key=lambda each: (-each[0], each[3]))
+    wrong = np.array([each[2] for each in found])
+    curve = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
+    draws, rows = picture_draws([each[1] for each in found], CURVE_RESAMPLES)
+    weights = draws[:, [rows[each[1]] for each in found]]
+    covered = np.cumsum(weights, axis=1)
+    lost = np.cumsum(weights * wrong, axis=1)
+    places = [math.ceil(share * len(wrong)) - 1 for share in COVERAGES]
+    bounds = []
+    for share in COVERAGES:
+        at = (covered < np.ceil(share * covered[:, -1:])).sum(axis=1).clip(max=len(wrong) - 1)
+        line = np.arange(len(draws))
+        bounds.append(quantiles(lost[line, at] / np.maximum(covered[line, at], 1)))
+    values = [float(curve[place]) for place in places]
+    top = min(1.0, math.ceil(10 * max(*values, *(high for _, high in bounds)) + 0.2) / 10)
+    frame = Frame(0, 1, 0, top)
+    band = [*zip(COVERAGES, (low for low, _ in bounds), strict=True)]
+    band += [*zip(reversed(COVERAGES), (high for _, high in reversed(bounds)), strict=True)]
+    overall = float(wrong.mean())
+    step = 0.1 if top <= 0.6 else 0.2
+    return {
+        **frame.axes(
+            [(share / 4, f"{25 * share} %") for share in range(5)],
+            [(at * step, f"{100 * at * step:.0f} %") for at in range(round(top / step) + 1)],
+        ),
+        "bands": [{"points": frame.line(band), "css": "k0"}],
+        "lines": [
+            {"points": frame.line([(0, overall), (1, overall)]), "css": "raw k1 d1"},
+            {"points": frame.line([*zip(COVERAGES, values, strict=True)]), "css": "bold k0"},
+        ],
+        "area": float(curve.mean()),
+        "random": overall,
+        "half": 1 - float(curve[math.ceil(0.5 * len(wrong)) - 1]),
+        "n": len(wrong),
+    }
+
+
+def length_columns(run: Run) -> list[Row]:
+    """Answers by their number of words, as columns of the macro ``histogram``."""
+    lengths = [len((prediction.answer or "").split()) for prediction, _ in run.answered]
+    lows = [0, *(limit + 1 for limit in LENGTHS)]
+    names = [str(low) if low == high else f"{low}–{high}" for low, high in zip(lows, LENGTHS, strict=False)]
+    counts = [0] * (len(LENGTHS) + 1)
+    for words in lengths:
+        counts[sum(words > limit for limit in LENGTHS)] += 1
+    last = max((at for at, count in enumerate(counts) if count), default=0)
+    columns = zip([*names, f"> {LENGTHS[-1]}"], counts, strict=True)
+    most, total = max([*counts, 1]), max(len(lengths), 1)
+    shown = max(last + 1, 4)
+    return [{"name": n, "count": c, "height": c / most, "share": c / total} for n, c in list(columns)[:shown]]
+
+
+def answer_facts(run: Run) -> Row:
+    """How the model answers: ``distinct`` answers, those ``cut`` off by the token limit, and the commonest."""
+    answers = Counter((prediction.answer or "").strip() for prediction, _ in run.answered)
+    points: dict[str, list[float]] = {}
+    for prediction, judged in run.answered:
+        worth = judged.points.get(run.main)
+        points.setdefault((prediction.answer or "").strip(), []).extend([] if worth is None else [worth])
+    total = max(answers.total(), 1)
+    ordered = sorted(answers.items(), key=lambda item: (-item[1], item[0]))[:COMMONEST]
+    return {
+        "distinct": len(answers),
+        "cut": sum(prediction.finish == "length" for prediction, _ in run.answered),
+        "commonest": [
+            {"text": text, "count": count, "share": count / total, "right": mean(points[text])}
+            for text, count in ordered
+        ],
+    }
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """The mean, or None of nothing."""
+    return math.fsum(values) / len(values) if values else None
+
+
+def errors(run: Run) -> Row:
+    """Questions that the engine could not answer."""
+    failed = [prediction for prediction in run.predictions.values() if prediction.error is not None]
+    return listed({"id": p.id, "truth": p.truths[0] if p.truths else "", "text": p.error} for p in failed)
+
+
+def unread(run: Run) -> Row:
+    """Answers that say nothing that could be compared."""
+    found = [prediction for prediction, judged in run.answered if judged.read is None]
+    return listed({"id": p.id, "truth": p.truths[0] if p.truths else "", "text": p.answer} for p in found)
+
+
+def listed(rows: Iterable[Row]) -> Row:
+    """The first MOST_LISTED rows, and how many there are."""
+    found = list(rows)
+    return {"n": len(found), "rows": found[:MOST_LISTED], "more": max(len(found) - MOST_LISTED, 0)}
