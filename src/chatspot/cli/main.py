@@ -13,11 +13,13 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from chatspot.cli.annotate_command import annotate
 from chatspot.cli.ask import AskCommand, ask
 from chatspot.cli.chat import chat
 from chatspot.cli.data_commands import data_app
 from chatspot.cli.demo import demo
 from chatspot.cli.eval_commands import eval_app
+from chatspot.cli.export_command import export
 from chatspot.cli.info import info
 from chatspot.cli.options import one_line
 from chatspot.cli.regions_commands import regions_app
@@ -68,8 +70,10 @@ def chatspot(
 app.command(cls=AskCommand)(ask)
 app.command()(chat)
 app.command()(demo)
+app.command()(annotate)
 app.command()(info)
 app.command()(serve)
+app.command()(export)
 app.add_typer(data_app)
 app.add_typer(regions_app)
 app.add_typer(train_app)
