@@ -70,7 +70,7 @@ def drag(page: Page, *path: Place, button: str = "left") -> None:
     page.mouse.move(*path[0])
     page.mouse.down(button=button)
     for place in path[1:]:
-        page.mouse.move(*place, steps=4)
+        page.mouse.move(*place, steps=2)
     page.mouse.up(button=button)
 
 

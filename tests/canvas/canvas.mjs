@@ -6,4 +6,5 @@ const events = [];
 for (const type of ["change", "draw", "select", "hover", "tool", "view"]) {
   canvas.addEventListener(type, ({ detail }) => events.push({ type, ...detail }));
 }
-Object.assign(globalThis, { canvas, events });
+const blobOf = (base64) => new Blob([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))]);
+Object.assign(globalThis, { canvas, events, blobOf });

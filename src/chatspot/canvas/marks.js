@@ -30,10 +30,9 @@ export function drawMarks(context, editor, { answers, focused, host }) {
     if (entry.id !== onto) drawRegion(context, entry.region, entry.colour, editor.view, { state: state(entry) });
   }
   for (const { region, colour } of answers) drawRegion(context, region, colour, editor.view, { dashed: true });
-  for (const entry of entries) drawBadge(context, `${entry.number}${short(entry.name)}`, entry, editor.view, host);
-  for (const answer of answers) {
-    if (answer.label) drawBadge(context, short(answer.label).trim(), answer, editor.view, host);
-  }
+  const ground = { view: editor.view, host, taken: [] };
+  for (const entry of editor.entries) drawBadge(context, `${entry.number}${short(entry.name)}`, entry, ground);
+  for (const answer of answers) if (answer.label) drawBadge(context, short(answer.label).trim(), answer, ground);
   const ringed = entries.find(({ id }) => id === focused);
   if (ringed) drawFocus(context, ringed.region, editor.view);
   const chosen = entries.find(({ id }) => id === editor.selected);
@@ -185,16 +184,30 @@ export function inkOn(colour) {
   return 0.2126 * light[0] + 0.7152 * light[1] + 0.0722 * light[2] > 0.179 ? INK : WHITE;
 }
 
-function drawBadge(context, text, { region, colour }, view, host) {
-  const [x1, y1] = bounds(region);
-  const [left, top] = view.toHost([x1, y1]);
-  const [width, height] = [context.measureText(text).width + 14, 20];
-  const beside = region.point ? [left + 12, top - 26] : [left - 1, top - height - 4];
-  const x = Math.min(Math.max(beside[0], 2), Math.max(host.width - width - 2, 2));
-  const y = beside[1] < 2 ? Math.min(Math.max(top + 4, 2), host.height - height - 2) : beside[1];
-  if (left > host.width || y > host.height) return;
+/** Where a badge goes: above the region's left end, else inside, below or at its right, free of those in `taken`. */
+function badgePlace(region, [width, height], view, host, taken) {
+  const [x1, y1, x2, y2] = bounds(region);
+  const [[left, top], [right, bottom]] = [view.toHost([x1, y1]), view.toHost([x2, y2])];
+  if (left > host.width || top > host.height || right < 0 || bottom < 0) return null;
+  const around = region.point
+    ? [[left + 12, top - 26], [left + 12, top + 8], [left - width - 12, top - 26]]
+    : [[left - 1, top - height - 4], [left + 4, top + 4], [left - 1, bottom + 4], [right - width, top - height - 4]];
+  const within = (at, extent, length) => Math.min(Math.max(at, 2), Math.max(extent - length - 2, 2));
+  const places = around.map(([x, y]) => [within(x, host.width, width), within(y, host.height, height)]);
+  const free = ([x, y]) =>
+    !taken.some((other) => x < other.x + other.width && other.x < x + width && Math.abs(y - other.y) < height);
+  const fits = (place, at) => free(place) && Math.abs(place[1] - around[at][1]) < 1;
+  const [x, y] = places.find(fits) ?? places.find(free) ?? places[0];
+  return { x, y, width };
+}
+
+function drawBadge(context, text, { region, colour }, { view, host, taken }) {
+  const height = 20;
+  const place = badgePlace(region, [context.measureText(text).width + 14, height], view, host, taken);
+  if (!place) return;
+  taken.push(place);
   const plate = new Path2D();
-  plate.roundRect(x, y, width, height, 10);
+  plate.roundRect(place.x, place.y, place.width, height, height / 2);
   context.strokeStyle = HALO;
   context.lineWidth = 2.5;
   context.stroke(plate);
@@ -202,7 +215,7 @@ function drawBadge(context, text, { region, colour }, view, host) {
   context.fill(plate);
   context.fillStyle = inkOn(colour);
   context.textBaseline = "middle";
-  context.fillText(text, x + 7, y + height / 2 + 0.5);
+  context.fillText(text, place.x + 7, place.y + height / 2 + 0.5);
 }
 
 function drawFocus(context, region, view) {

@@ -99,8 +99,8 @@ export class Pointers {
     const apart = (a) => Math.max(Math.hypot(a[0] - still[0], a[1] - still[1]), 1);
     const centre = (a) => [(a[0] + still[0]) / 2, (a[1] + still[1]) / 2];
     const [before, after] = [centre(moving), centre(place)];
+    this.#on.pinch(apart(place) / apart(moving), before);
     this.#on.pan(after[0] - before[0], after[1] - before[1]);
-    this.#on.pinch(apart(place) / apart(moving), after);
   }
 
   #released(event) {

@@ -42,7 +42,8 @@ export class Stage {
     this.more = more;
     this.stage = element("div", { class: "stage", part: "stage" });
     this.stage.append(this.picture, this.marks, this.pad, this.list, this.hint, this.spoken);
-    this.stage.append(element("p", { id: help, hidden: "" }, HELP), element("p", { id: more, hidden: "" }, REGION_HELP));
+    this.stage.append(element("p", { id: help, hidden: "" }, HELP));
+    this.stage.append(element("p", { id: more, hidden: "" }, REGION_HELP));
     this.#root = host.shadowRoot ?? host.attachShadow({ mode: "open" });
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
