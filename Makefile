@@ -26,7 +26,7 @@ $(INSTALLED): pyproject.toml $(CONSTRAINT)
 weights: install ## convert nano's weights now (the first answer does it otherwise)
 	$(BIN)/python -c 'from chatspot.model.nano import nano_checkpoint; print(nano_checkpoint())'
 
-demo: install ## answers about several regions of a bundled photo, and a picture of them
+demo: install ## the page in the browser; without a terminal: answers about several regions of a bundled photo
 	$(BIN)/chatspot demo
 
 test: install ## all tests

@@ -1,4 +1,4 @@
-"""An engine for tests of the page: it answers what the test says, keeps what it was asked, and waits where it is told."""
+"""An engine for tests of the page: it answers what the test says, and keeps what it was asked."""
 
 from __future__ import annotations
 

@@ -1,18 +1,27 @@
-"""``chatspot demo``: questions about parts of a photo that ships with the package."""
+"""``chatspot demo``: the page in the browser, or questions about parts of a photo that ships with the package."""
 
 from __future__ import annotations
 
 import sys
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from socket import socket
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from chatspot.cli import options
+from chatspot.cli.browsing import open_page
 from chatspot.cli.chat import talk, typed_lines
 from chatspot.cli.pointing import typed_region
+from chatspot.cli.serve_commands import serving
+from chatspot.errors import ChatSpotError
 
+if TYPE_CHECKING:
+    from chatspot.engine import Engine
+
+HOST, USUAL_PORT = "127.0.0.1", 8000
+GRACE_S = 3.0  # for an answer that runs when the page is ended; nobody else is there
 PHOTO = "coffee.jpg"  # see examples/README.md for where it comes from
 
 
@@ -33,13 +42,68 @@ QUESTIONS = (
 
 
 def demo(
-    save_overlay: Annotated[Path, typer.Option(metavar="OUT.png", help="Where the overlay is saved.")] = Path(
+    page: Annotated[
+        bool | None,
+        typer.Option(
+            "--page/--print",
+            help="Serve the page, or print answers about a photo; by default the page, where a terminal is there to "
+            "end it with Ctrl-C.",
+            show_default=False,
+        ),
+    ] = None,
+    save_overlay: Annotated[Path, typer.Option(metavar="OUT.png", help="--print: where the overlay is saved.")] = Path(
         "chatspot-demo.png"
     ),
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="--page: the port; 8000, or a free one if that is taken.")
+    ] = None,
     model: options.Model = None,
     device: options.Device = "auto",
 ) -> None:
-    """Answer questions about parts of a photo that ships with ChatSpot, save an overlay, then chat (at a terminal)."""
+    """Open the page in the browser. Without a terminal (or with --print): answer questions about parts of a photo that
+    ships with ChatSpot, save an overlay, then chat (at a terminal)."""
+    if page is None:
+        page = sys.stdin.isatty() and sys.stdout.isatty()
+    if page:
+        show_page(port, model, device)
+    else:
+        print_answers(save_overlay, model, device)
+
+
+def show_page(port: int | None, model: str | None, device: str) -> None:
+    """Serve the page on this machine until Ctrl-C, and open the browser."""
+    server = serving()
+    from chatspot.serve.limits import Limits
+    from chatspot.serve.service import Settings
+
+    def open_engine() -> Engine:
+        from chatspot.spot import ChatSpot
+
+        return ChatSpot.from_pretrained(model, device=device).engine
+
+    listener = listening(port)
+    address = server.address_of(listener)
+    typer.echo(f"The page: {address} (Ctrl-C ends)")
+    typer.echo("The model is being opened; the first time, its weights are fetched and converted.")
+    open_page(address)
+    settings = Settings(Limits(grace_s=GRACE_S), hosts=server.allowed_hosts(HOST, None))
+    server.run(open_engine, listener, settings, closing=lambda: typer.echo("\nThe page is closed."))
+
+
+def listening(port: int | None) -> socket:
+    """A socket on the port; without one on 8000, as ``chatspot serve``: a browser keeps sessions by address. Where that
+    is taken, on any free one."""
+    server = serving()
+    if port is not None:
+        return server.listening(HOST, port)
+    try:
+        return server.listening(HOST, USUAL_PORT)
+    except ChatSpotError:
+        return server.listening(HOST, 0)
+
+
+def print_answers(save_overlay: Path, model: str | None, device: str) -> None:
+    """Answer QUESTIONS about PHOTO and save the overlay; then chat, at a terminal."""
     from chatspot.images import open_image
 
     options.check_overlay_path(save_overlay)

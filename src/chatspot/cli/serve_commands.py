@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from chatspot.cli import options
+from chatspot.cli.browsing import open_page
 from chatspot.errors import ChatSpotError
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ def serve(
     body_timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for a request to come in.")] = 30,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds for a whole answer, waiting included.")] = 120,
     grace: Annotated[float, typer.Option(min=0, help="Seconds for running answers after SIGTERM.")] = 30,
+    open_browser: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     no_focal_view: options.NoFocalView = False,
     model: options.Model = None,
     device: options.Device = "auto",
@@ -47,12 +50,8 @@ def serve(
         str | None, typer.Option(help="Remote: the environment variable that holds its key.", metavar="VARIABLE")
     ] = None,
 ) -> None:
-    """Serve the model to OpenAI's clients: chatspot serve --port 8000"""
-    try:
-        from chatspot.serve import server
-    except ModuleNotFoundError as error:
-        raise ChatSpotError(f"serving needs {error.name}, which is not installed: pip install 'chatspot[serve]'"
-                            ) from error  # fmt: skip
+    """Serve the page, and the model to OpenAI's clients: chatspot serve --open"""
+    server = serving()
     from chatspot.serve.limits import Limits
     from chatspot.serve.service import Settings
 
@@ -89,8 +88,21 @@ def serve(
 
         return ChatSpot.from_pretrained(model, device=device, focal_view=False if no_focal_view else None).engine
 
-    typer.echo(f"chatspot serves {server.address_of(listener)}/v1 (the model is being opened; Ctrl-C ends)")
+    address = server.address_of(listener)
+    typer.echo(f"chatspot serves {address}/v1 and a page at {address} (the model is being opened; Ctrl-C ends)")
+    if open_browser:
+        open_page(address)
     server.run(open_engine, listener, settings, closing=lambda: typer.echo("chatspot has answered everybody"))
+
+
+def serving() -> ModuleType:
+    """``chatspot.serve.server``; ``ChatSpotError`` where the libraries that it needs are not installed."""
+    try:
+        from chatspot.serve import server
+    except ModuleNotFoundError as error:
+        raise ChatSpotError(f"serving needs {error.name}, which is not installed: pip install 'chatspot[serve]'"
+                            ) from error  # fmt: skip
+    return server
 
 
 def open_remote_engine(

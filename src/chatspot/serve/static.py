@@ -16,7 +16,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 STATIC = "/static/"
-FOLDERS = {"page": ("serve", "page"), "canvas": ("canvas",), "examples": ("examples",)}  # below /static/: in the package
+FOLDERS = {
+    "page": ("serve", "page"),
+    "canvas": ("canvas",),
+    "examples": ("examples",),
+}  # below /static/: in the package
 # Written out: what Python's mimetypes says depends on the machine, and a script of another type does not run.
 TYPES = {
     "html": "text/html; charset=utf-8",

@@ -43,8 +43,8 @@ export function dataUrl(blob) {
 
 // The examples of the first minute (chatspot/examples), each with a region and a question to begin with.
 export const EXAMPLES = [
-  { file: "coffee.jpg", title: "A cup of coffee", size: [600, 400], box: [172, 14, 416, 314], ask: ["What is ", "?"] },
+  { file: "coffee.jpg", title: "Cup of coffee", size: [600, 400], box: [172, 14, 416, 314], ask: ["What is ", "?"] },
   { file: "cat.jpg", title: "Chelsea the cat", size: [451, 300], box: [60, 10, 420, 300], ask: ["What can you see in ", "?"] },
-  { file: "astronaut.jpg", title: "Astronaut Eileen Collins", size: [512, 512], box: [50, 10, 400, 500],
+  { file: "astronaut.jpg", title: "Astronaut", size: [512, 512], box: [50, 10, 400, 500],
     ask: ["What is ", "?"] }, // prettier-ignore
 ];
