@@ -96,12 +96,16 @@ export class View {
     return Math.min(room(width) / this.#size.width, room(height) / this.#size.height, MOST_ENLARGED);
   }
 
-  /** A picture that is smaller than the host is centred; a larger one leaves no more than the margin empty. */
+  /** A picture leaves no more of the host empty on a side than the whole one does; a smaller one is centred. */
   #keepInside() {
     if (!this.#size) return;
-    const kept = (at, length, extent) =>
-      length + 2 * MARGIN <= extent ? (extent - length) / 2 : Math.min(Math.max(at, extent - length - MARGIN), MARGIN);
-    this.x = kept(this.x, this.#size.width * this.scale, this.#host.width);
-    this.y = kept(this.y, this.#size.height * this.scale, this.#host.height);
+    const whole = this.#wholeScale();
+    const kept = (at, pixels, extent) => {
+      const length = pixels * this.scale;
+      const empty = (extent - pixels * whole) / 2;
+      return length <= pixels * whole ? (extent - length) / 2 : Math.min(Math.max(at, extent - length - empty), empty);
+    };
+    this.x = kept(this.x, this.#size.width, this.#host.width);
+    this.y = kept(this.y, this.#size.height, this.#host.height);
   }
 }
