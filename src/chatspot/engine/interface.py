@@ -72,7 +72,7 @@ class Reply:
 @dataclass(frozen=True)
 class Prepared:
     """A request that an engine made ready to be computed. ``prompt`` is that engine's own, with ``len(prompt.ids)``
-    tokens; at most ``max_new_tokens`` are answered, which may be fewer than the request allows."""
+    tokens and ``prompt.text``; at most ``max_new_tokens`` are answered, which may be fewer than the request allows."""
 
     request: Request
     prompt: Any
@@ -82,6 +82,11 @@ class Prepared:
     def prompt_tokens(self) -> int:
         """Tokens that the model reads, those of the pictures included."""
         return len(self.prompt.ids)
+
+    @property
+    def text(self) -> str:
+        """The prompt as it is given to the model, without the pictures."""
+        return str(self.prompt.text)
 
 
 class Growing(Protocol):

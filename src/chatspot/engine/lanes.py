@@ -2,16 +2,34 @@
 
 Rows do not see each other, so rows may come from different prompts, join (``join``) and leave (``keep``) between steps:
 their cached keys and values are padded on the left to one length, and columns that only pad are cut off.
+
+Rows that begin alike (the same picture, the same question about other regions of it) read their beginning once:
+``shared_beginnings``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, LlavaForConditionalGeneration
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Beginnings that rows have in common.
+
+    Beginning n is that of row ``first[n]``, and row r has beginning ``of[r]``. The last ``own`` tokens of every row are
+    not part of it.
+    """
+
+    own: int
+    first: list[int]
+    of: list[int]
 
 
 class Lanes:
@@ -21,14 +39,24 @@ class Lanes:
     """
 
     @torch.inference_mode()
-    def __init__(self, model: LlavaForConditionalGeneration, embeddings: Tensor, lengths: Sequence[int]):
+    def __init__(
+        self,
+        model: LlavaForConditionalGeneration,
+        embeddings: Tensor,
+        lengths: Sequence[int],
+        shared: Shared | None = None,
+    ):
         """Read prompts given as embeddings [rows, longest, hidden], padded on the left to ``lengths``."""
         config: Any = model.config
         self.model = model
-        self.lengths = list(lengths)
         self.cache = DynamicCache(config=config.text_config)
-        positions = torch.arange(embeddings.shape[1], device=embeddings.device) - self.padding[:, None]
-        self.read(embeddings, positions.clamp(min=0))
+        if shared is not None:
+            self.lengths = [lengths[row] - shared.own for row in shared.first]
+            self.hidden(embeddings[shared.first, : -shared.own])
+            self.select(shared.of)
+            embeddings = embeddings[:, -shared.own :]
+        self.lengths = list(lengths)
+        self.choose(self.hidden(embeddings))
 
     @property
     def padding(self) -> Tensor:
@@ -40,23 +68,27 @@ class Lanes:
     def step(self) -> None:
         """Take each row a token further."""
         self.lengths = [length + 1 for length in self.lengths]
-        positions = torch.tensor([[length - 1] for length in self.lengths], device=self.tokens.device)
-        self.read(self.model.get_input_embeddings()(self.tokens)[:, None], positions)
+        self.choose(self.hidden(self.model.get_input_embeddings()(self.tokens)[:, None]))
 
-    def read(self, embeddings: Tensor, positions: Tensor) -> None:
-        """Choose the next tokens after ``embeddings`` [rows, new, hidden] at ``positions``; the cache grows."""
+    def hidden(self, embeddings: Tensor) -> Tensor:
+        """The states [rows, new, hidden] behind ``embeddings``, which are the last of ``lengths``; the cache grows."""
         padding, mask = self.padding, None
+        columns = torch.arange(max(self.lengths), device=padding.device)
         if padding.any():
-            mask = (torch.arange(max(self.lengths), device=padding.device) >= padding[:, None]).long()
-        hidden = self.model.model(
+            mask = (columns >= padding[:, None]).long()
+        states: Tensor = self.model.model(
             inputs_embeds=embeddings,
             attention_mask=mask,
-            position_ids=positions,
+            position_ids=(columns[-embeddings.shape[1] :] - padding[:, None]).clamp(min=0),
             past_key_values=self.cache,
             use_cache=True,
         ).last_hidden_state
+        return states
+
+    def choose(self, states: Tensor) -> None:
+        """Choose the next tokens after ``states`` [rows, new, hidden]."""
         # A row at a time [rows, hidden]: as [rows, 1, hidden] torch would copy the vocabulary's weights for every row.
-        logits = self.model.lm_head(hidden[:, -1])
+        logits = self.model.lm_head(states[:, -1])
         self.logprobs, self.tokens = logits.float().log_softmax(dim=-1).max(dim=-1)
 
     @torch.inference_mode()
@@ -76,13 +108,18 @@ class Lanes:
     @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these rows (at least one), in this order."""
-        chosen = torch.tensor(rows, device=self.tokens.device)
         self.lengths = [self.lengths[row] for row in rows]
+        chosen = self.select(rows)
+        self.tokens, self.logprobs = self.tokens[chosen], self.logprobs[chosen]
+
+    def select(self, rows: Sequence[int]) -> Tensor:
+        """Give the cache these rows, whose longest are ``lengths`` or longer; their numbers as a tensor."""
+        chosen = torch.tensor(rows, device=self.model.device)
         longest = max(self.lengths)
         for layer in self.cached_layers():
             layer.keys = layer.keys[:, :, -longest:].index_select(0, chosen)
             layer.values = layer.values[:, :, -longest:].index_select(0, chosen)
-        self.tokens, self.logprobs = self.tokens[chosen], self.logprobs[chosen]
+        return chosen
 
     def cached_layers(self) -> list[Any]:
         """The cache's layers, each with ``keys`` and ``values`` [rows, heads, columns, size]."""
@@ -94,3 +131,30 @@ def joined_states(first: Tensor, second: Tensor, columns: int) -> Tensor:
     """Keys or values [rows, heads, columns, size] below each other, with empty columns on the left of the shorter."""
     pad = torch.nn.functional.pad
     return torch.cat([pad(states, (0, 0, columns - states.shape[2], 0)) for states in (first, second)])
+
+
+def shared_beginnings(rows: Sequence[Sequence[int]], least_saved: int) -> Shared | None:
+    """Beginnings that prompts of like length have in common, so chosen that the fewest tokens are read; None where that
+    saves less than ``least_saved`` tokens. Equal numbers stand for equal embeddings behind an equal beginning.
+
+    All rows keep the same number of tokens to themselves, so that both passes are padded on the left alone.
+    """
+    total, shortest = sum(map(len, rows)), min(map(len, rows))
+    ordered = sorted(map(tuple, rows))
+    candidates = {max(max(map(len, pair)) - alike(*pair), 1) for pair in pairwise(ordered)}
+    best, most = None, max(least_saved, 1)
+    for own in sorted(candidate for candidate in candidates if candidate < shortest):
+        beginnings: dict[tuple[int, ...], int] = {}
+        of = [beginnings.setdefault(tuple(row[:-own]), len(beginnings)) for row in rows]
+        saved = total - own * len(rows) - sum(map(len, beginnings))
+        if saved >= most:
+            best, most = Shared(own, [of.index(number) for number in range(len(beginnings))], of), saved + 1
+    return best
+
+
+def alike(one: Sequence[int], other: Sequence[int]) -> int:
+    """How many numbers are equal at the beginning."""
+    for at, (mine, theirs) in enumerate(zip(one, other, strict=False)):
+        if mine != theirs:
+            return at
+    return min(len(one), len(other))

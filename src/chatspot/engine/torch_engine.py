@@ -26,7 +26,7 @@ from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
 from chatspot.engine.interface import Prepared, Reply, Request
-from chatspot.engine.lanes import Lanes
+from chatspot.engine.lanes import Lanes, shared_beginnings
 from chatspot.engine.running import GrowingAnswer, RunningBatch
 from chatspot.errors import MessageError
 from chatspot.images import encoder_view
@@ -42,6 +42,9 @@ ViewKey: TypeAlias = Hashable  # a picture's content hash and the region of its 
 TEXT_LIMIT = 2048  # tokens of prompt and answer together; source: the paper
 CPU_CHUNK, GPU_CHUNK = 4, 32  # pictures that pass the tower together; on CPUs larger batches are slower (measured)
 BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}  # padded prompt and answer tokens computed together; bounds the memory
+# Beginnings that prompts share are read first, in a pass of their own, where that saves so many tokens: a pass costs a
+# CPU as much as about 120 tokens (nano, measured), and a GPU thousands.
+LEAST_SHARED = {"cpu": 256, "cuda": 16384}
 RUNNING_TOKENS = {"cpu": 8192, "cuda": 65536}  # the same for a batch that requests join; nano keeps 23 kB a token
 KEPT_BYTES = 64 * 2**20  # visual tokens that are kept; nano's are 18 kB a picture, the paper's 2 MB
 BYTE_TOKEN = re.compile("<0x[0-9A-F]{2}>")  # a LLaMA tokenizer's token for a single byte
@@ -50,12 +53,13 @@ INCOMPLETE = "\N{REPLACEMENT CHARACTER}"  # how the tokenizer writes bytes that 
 
 @dataclass(frozen=True)
 class Prompt:
-    """A request as ids; ``views`` fill the runs of image tokens in their order. ``pixels`` are those of the views that
-    were drawn ahead, as the tower reads them [1, 3, height, width]."""
+    """A request as ids, and as the ``text`` that they are of; ``views`` fill the runs of image tokens in their order.
+    ``pixels`` are those of the views that were drawn ahead, as the tower reads them [1, 3, height, width]."""
 
     ids: list[int]
     views: list[ViewKey]
     max_new_tokens: int
+    text: str = ""
     pixels: dict[ViewKey, Tensor] = field(default_factory=dict)
 
     @property
@@ -120,16 +124,12 @@ class TorchEngine:
         prompts = [self.prompt(request, number, hashes) for number, request in enumerate(requests)]
         replies: dict[int, Reply] = {}
         for numbers in batches(prompts, BATCH_TOKENS.get(self._device.type, BATCH_TOKENS["cpu"])):
-            views = self.encoded([requests[number] for number in numbers], [prompts[number] for number in numbers])
-            answers = [GrowingAnswer(self, prompts[number].max_new_tokens) for number in numbers]
-            for tokens, logprobs in self.steps([prompts[number] for number in numbers], views):
-                for answer, token, logprob in zip(answers, tokens, logprobs, strict=True):
-                    if answer.reply is None:
-                        answer.grow(token, logprob)
-                done = {number: a.reply for number, a in zip(numbers, answers, strict=True) if a.reply is not None}
-                if len(done) == len(numbers):
-                    replies.update(done)
-                    break
+            batch = self.batch()
+            chosen = [Prepared(requests[number], prompts[number], prompts[number].max_new_tokens) for number in numbers]
+            answers = batch.join(chosen)
+            while len(batch):
+                batch.step()
+            replies.update((n, a.reply) for n, a in zip(numbers, answers, strict=True) if a.reply is not None)
         return [replies[number] for number in range(len(requests))]
 
     def stream(self, request: Request) -> Iterator[str]:
@@ -184,7 +184,7 @@ class TorchEngine:
             if id(image) not in hashes:
                 hashes[id(image)] = content_hash(image)
             views.append((hashes[id(image)], picture.region))
-        return Prompt(ids, views, request.max_new_tokens)
+        return Prompt(ids, views, request.max_new_tokens, "".join(segment.text for segment in segments))
 
     def encoded(self, requests: Sequence[Request], prompts: Sequence[Prompt]) -> dict[ViewKey, Tensor]:
         """Visual tokens [tokens, hidden] of every view of the prompts: kept ones, and the others computed now."""
@@ -230,7 +230,7 @@ class TorchEngine:
     def steps(self, prompts: Sequence[Prompt], views: dict[ViewKey, Tensor]) -> Iterator[tuple[list[int], list[float]]]:
         """Token after token of a batch, with log-probabilities: one of each for every row, without end.
 
-        A row that has ended goes on until its reader stops, so a row's numbers depend on the batch alone, to the bit.
+        A row that has ended goes on until its reader stops.
         """
         lanes = self.lanes(prompts, views)
         while True:
@@ -240,7 +240,19 @@ class TorchEngine:
     def lanes(self, prompts: Sequence[Prompt], views: dict[ViewKey, Tensor]) -> Lanes:
         """The prompts as rows that have read them."""
         lengths = [len(prompt.ids) for prompt in prompts]
-        return Lanes(self.model, self.embedded(prompts, views, max(lengths)), lengths)
+        shared = shared_beginnings(self.marked(prompts), LEAST_SHARED.get(self._device.type, LEAST_SHARED["cpu"]))
+        return Lanes(self.model, self.embedded(prompts, views, max(lengths)), lengths, shared)
+
+    def marked(self, prompts: Sequence[Prompt]) -> list[list[int]]:
+        """The prompts' ids, with a number below zero for each view in the place of its image tokens."""
+        numbers: dict[ViewKey, int] = {}
+        rows = []
+        for prompt in prompts:
+            views = [-1 - numbers.setdefault(key, len(numbers)) for key in prompt.views]
+            places = iter([number for number in views for _ in range(self.checkpoint.tokens_per_image)])
+            image = self.model.config.image_token_id
+            rows.append([next(places) if token == image else token for token in prompt.ids])
+        return rows
 
     @torch.inference_mode()
     def embedded(self, prompts: Sequence[Prompt], views: dict[ViewKey, Tensor], length: int) -> Tensor:

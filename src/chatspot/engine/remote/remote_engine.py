@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import re
 from collections import deque
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import Future
@@ -29,6 +31,7 @@ except ModuleNotFoundError as error:
                       "pip install 'chatspot[remote]'") from error  # fmt: skip
 
 PARALLEL = 16  # questions asked at a time
+DATA_URL = re.compile("(?<=;base64,)[A-Za-z0-9+/=]+")
 STEP_S = 0.02  # how long a step of the batch waits for news
 
 
@@ -38,6 +41,11 @@ class Question:
 
     body: dict[str, Any]
     ids: tuple[int, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The messages as JSON, without the pictures' bytes."""
+        return DATA_URL.sub("", json.dumps(self.body["messages"], ensure_ascii=False))
 
 
 class RemoteAnswer:
