@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 
-from chatspot.engine import Reply, Request
+from chatspot.engine import Prepared, Reply, Request
 from chatspot.eval.tasks import Question
 from chatspot.prompts import PromptSettings
 
@@ -29,6 +30,52 @@ class TablePredictor:
 
     def stream(self, request: Request) -> Iterator[str]:
         yield self.rule(request)
+
+    def prepare(self, request: Request) -> Prepared:
+        return Prepared(request, TablePrompt(request.conversation.messages[-1].text), request.max_new_tokens)
+
+    def batch(self) -> TableBatch:
+        return TableBatch(self)
+
+
+@dataclass(frozen=True)
+class TablePrompt:
+    """A prompt of five tokens."""
+
+    text: str
+    ids: tuple[int, ...] = (1, 2, 3, 4, 5)
+
+
+@dataclass(frozen=True)
+class Told:
+    """An answer that is whole at once."""
+
+    reply: Reply
+
+    def read(self) -> str:
+        return self.reply.text
+
+
+class TableBatch:
+    """Answers as soon as it is asked."""
+
+    def __init__(self, predictor: TablePredictor):
+        self.predictor = predictor
+
+    def __len__(self) -> int:
+        return 0
+
+    def has_room(self, *prepared: Prepared) -> bool:
+        return True
+
+    def join(self, prepared: Sequence[Prepared]) -> list[Told]:
+        return [Told(reply) for reply in self.predictor.answer([one.request for one in prepared])]
+
+    def step(self) -> None:
+        pass
+
+    def leave(self, gone: Sequence[Told]) -> None:
+        pass
 
 
 def perfect(questions: Sequence[Question]) -> TablePredictor:

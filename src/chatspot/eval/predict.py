@@ -1,4 +1,9 @@
-"""Ask a model every question of a task and keep its answers. Scoring is another program, with a file between them."""
+"""Ask a model every question of a task and keep its answers. Scoring is another program, with a file between them.
+
+Questions are made ready ahead, in a thread of their own: the picture opened and shown in the chosen way, the prompt
+written. The engine's batch is filled up with them as answers end, those of one picture side by side, and each answer is
+written as soon as it has ended. So whatever ends the run, no question that was answered is asked again.
+"""
 
 from __future__ import annotations
 
@@ -6,16 +11,19 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from chatspot.engine.interface import Engine, Reply, Request
-from chatspot.errors import DataError, ImageError
+from chatspot.engine.interface import Engine, Growing, Prepared, Reply, Request
+from chatspot.errors import DataError
 from chatspot.eval.predictions import (
     OPENING,
     RESUMED,
@@ -28,10 +36,12 @@ from chatspot.eval.predictions import (
 )
 from chatspot.eval.provenance import machine, source_commit, today
 from chatspot.eval.tasks import Question, find_task
+from chatspot.eval.ways import Way, request_in, way_of
 from chatspot.images import open_image
 
-BATCH = 16
+BATCH = 32
 MOST_FAILURES = 16  # so many failures in a row mean that the engine is broken, not the questions
+HASH_DIGITS = 16  # of a prompt's SHA-256
 
 
 @dataclass(frozen=True)
@@ -61,21 +71,26 @@ def predict(
     facts: RunFacts,
     *,
     batch: int = BATCH,
+    way: str | None = None,
+    keep_prompts: bool = False,
     resume: bool = True,
     show_progress: bool | None = None,
 ) -> Outcome:
-    """Answer all questions of one task and write them to ``out``, batch by batch.
+    """Answer all questions of one task and write them to ``out``, each as soon as it is answered.
 
-    With ``resume``, the answers that ``out`` already holds are kept and only the rest is asked; failed questions are
-    asked again. Questions of one picture are asked together, ``batch`` at a time. A question that the engine cannot
-    answer is written down with its error. ``show_progress`` None: when standard error is a terminal.
+    At most ``batch`` are asked side by side, those of one picture together; ``way`` (``eval.ways``) is how regions are
+    shown, None as the engine's settings say. A question that the engine cannot answer is written down with its error.
+    With ``keep_prompts`` the whole prompts are kept, else their hashes. With ``resume``, the answers that ``out``
+    already holds are kept and only the rest is asked; failed questions are asked again. ``show_progress`` None: when
+    standard error is a terminal.
 
     Raises ``DataError`` when there is no question, when ``out`` belongs to another run (it is left as it was), or after
     MOST_FAILURES failures in a row.
     """
     if batch < 1:
         raise DataError(f"batch must be at least 1, got {batch}")
-    header = header_of(engine, questions, facts)
+    chosen = way_of(engine, way)
+    header = header_of(engine, questions, facts, chosen)
     if not resume and out.exists():
         raise DataError(f"{out} is there already; resume it, remove it, or choose another file")
     earlier = earlier_answers(out, header)
@@ -87,9 +102,11 @@ def predict(
     there = {p.id for p in earlier.predictions.values() if p.error is None} if earlier else set()
     rest = picture_by_picture([question for question in questions if question.id not in there])
     failed = failed_in_a_row = 0
-    with progress_bar(len(questions), len(there), show_progress) as advance:
-        for start in range(0, len(rest), batch):
-            predictions = answered(engine, rest[start : start + batch])
+    with (
+        progress_bar(len(questions), len(there), show_progress) as advance,
+        closing(made_ready(engine, chosen, rest, ahead=batch)) as coming,
+    ):
+        for predictions in answered(engine, coming, batch, keep_prompts):
             append(out, [prediction.to_json() for prediction in predictions])
             for prediction in predictions:
                 failed += prediction.error is not None
@@ -101,8 +118,8 @@ def predict(
     return Outcome(len(rest), len(there), failed)
 
 
-def header_of(engine: Engine, questions: Sequence[Question], facts: RunFacts) -> Header:
-    """The header of a run of ``questions``, which are all of one task and form."""
+def header_of(engine: Engine, questions: Sequence[Question], facts: RunFacts, way: Way) -> Header:
+    """The header of a run of ``questions``, which are all of one task and form, shown in one way."""
     kinds = {(question.task, str(question.extra["form"])) for question in questions}
     if len(kinds) != 1:
         raise DataError(f"a predictions file holds the questions of one task and form, got {sorted(kinds) or 'none'}")
@@ -111,7 +128,7 @@ def header_of(engine: Engine, questions: Sequence[Question], facts: RunFacts) ->
     return Header(
         task=task,
         form=form,
-        way="focal" if engine.settings.focal_view else "text",
+        way=way.name,
         noise=float(questions[0].extra.get("noise", 0.0)),
         questions=len(questions),
         questions_sha256=hashlib.sha256(json.dumps(content).encode()).hexdigest(),
@@ -152,59 +169,171 @@ def picture_by_picture(questions: Sequence[Question]) -> list[Question]:
     return [question for group in groups.values() for question in group]
 
 
-def answered(engine: Engine, questions: Sequence[Question]) -> list[Prediction]:
-    """One prediction for each question. When the batch fails as a whole, each is asked alone to find the fault."""
-    pictures: dict[Path, Image.Image] = {}
-    faults: dict[Path, str] = {}
-    for path in dict.fromkeys(question.image for question in questions):
+@dataclass(frozen=True)
+class Ready:
+    """A question that can be asked, or the ``fault`` for which it cannot."""
+
+    question: Question
+    prepared: Prepared | None = None
+    fault: str | None = None
+
+    @property
+    def length(self) -> int:
+        """Tokens of the prompt; 0 where they are not known."""
+        return self.prepared.prompt_tokens if self.prepared else 0
+
+
+def made_ready(engine: Engine, way: Way, questions: Iterable[Question], *, ahead: int) -> Generator[Ready]:
+    """The questions made ready in order, up to ``ahead`` of them before they are wanted."""
+    rest = iter(questions)
+    opened: dict[Path, Image.Image] = {}  # the last picture
+
+    def ready(question: Question) -> Ready:
         try:
-            pictures[path] = open_image(path)
-        except ImageError as error:
-            faults[path] = described(error)
-    sound = [question for question in questions if question.image in pictures]
-    found = {q.id: replace(bare(q), error=faults[q.image]) for q in questions if q.image in faults}
-    start = time.perf_counter()
-    try:
-        replies = engine.answer([request(question, pictures[question.image]) for question in sound])
-    except Exception:
-        found |= {question.id: alone(engine, question, pictures[question.image]) for question in sound}
-    else:
-        seconds = (time.perf_counter() - start) / max(len(sound), 1)
-        found |= {q.id: with_reply(q, reply, seconds) for q, reply in zip(sound, replies, strict=True)}
-    return [found[question.id] for question in questions]
+            if question.image not in opened:
+                opened.clear()
+                opened[question.image] = open_image(question.image)
+            return Ready(question, engine.prepare(request_in(way, engine, request(question, opened[question.image]))))
+        except Exception as error:
+            return Ready(question, fault=described(error))
 
-
-def alone(engine: Engine, question: Question, picture: Image.Image) -> Prediction:
-    """The prediction for one question; an error of any kind is kept in it, so one question cannot end the run."""
-    start = time.perf_counter()
-    try:
-        (reply,) = engine.answer([request(question, picture)])
-    except Exception as error:
-        return replace(bare(question), error=described(error))
-    return with_reply(question, reply, time.perf_counter() - start)
+    with ThreadPoolExecutor(1, "ready") as thread:
+        coming = deque(thread.submit(ready, question) for question in islice(rest, ahead))
+        try:
+            while coming:
+                yield coming.popleft().result()
+                coming.extend(thread.submit(ready, question) for question in islice(rest, 1))
+        finally:
+            thread.shutdown(cancel_futures=True)
 
 
 def request(question: Question, picture: Image.Image) -> Request:
-    """What the engine is given."""
+    """What is asked."""
     return Request(question.conversation, (picture,), find_task(question.task).max_new_tokens)
 
 
-def bare(question: Question) -> Prediction:
-    """The prediction before there is an answer."""
-    return Prediction(
-        question.id, question.text, question.region_json, question.size, question.truth, extra=question.extra
-    )
+def answered(engine: Engine, coming: Iterator[Ready], most: int, keep_prompts: bool) -> Iterator[list[Prediction]]:
+    """Predictions as they come, ``most`` questions side by side.
+
+    A batch that computes here is filled up when half of it has ended: prompts read together cost less. A server is
+    always given the next question at once. Prompts of like length are read together.
+    """
+    asked = Asked(engine, keep_prompts)
+    least_free = 1 if engine.device == "remote" else (most + 1) // 2
+    waiting: list[Ready] = []
+    while True:
+        if most - len(asked.growing) >= least_free:
+            waiting += islice(coming, max(2 * most - len(waiting), 0))
+            unfit = [asked.prediction(ready, fault=ready.fault) for ready in waiting if ready.fault is not None]
+            if unfit:
+                yield unfit
+            waiting = sorted((ready for ready in waiting if ready.fault is None), key=lambda ready: ready.length)
+            joining = asked.fitting(waiting, most)
+            waiting = waiting[len(joining) :]
+            if joining:
+                yield from asked.join(joining)
+        if not asked.growing and not waiting:
+            return
+        yield from asked.step()
 
 
-def with_reply(question: Question, reply: Reply, seconds: float) -> Prediction:
-    """The prediction of an answered question."""
-    return replace(
-        bare(question),
-        answer=reply.text,
-        logprob=None if reply.logprob is None else round(reply.logprob, 5),
-        finish=reply.finish,
-        seconds=round(seconds, 4),
-    )
+class Asked:
+    """Questions that are being answered side by side: ``growing``. Each call gives what has ended, never an empty list.
+
+    When the engine fails for all of them at once, each is asked alone to find the fault; an error of any kind is kept
+    in its prediction, so one question cannot end the run.
+    """
+
+    def __init__(self, engine: Engine, keep_prompts: bool):
+        self.engine, self.keep_prompts = engine, keep_prompts
+        self.batch = engine.batch()
+        self.growing: list[tuple[Ready, Growing]] = []
+        self.seconds: dict[str, float] = {}  # by question: its shares so far
+
+    def fitting(self, waiting: Sequence[Ready], most: int) -> list[Ready]:
+        """How many of those that wait, from the first on, may join now."""
+        joining: list[Prepared] = []
+        for ready in waiting[: most - len(self.growing)]:
+            assert ready.prepared is not None
+            if not self.batch.has_room(*joining, ready.prepared):
+                break
+            joining.append(ready.prepared)
+        return list(waiting[: len(joining)])
+
+    def join(self, joining: Sequence[Ready]) -> Iterator[list[Prediction]]:
+        """Ask these too."""
+        start = time.perf_counter()
+        try:
+            new = self.batch.join([ready.prepared for ready in joining if ready.prepared])
+        except Exception:
+            yield from self.one_by_one(joining)
+            return
+        self.growing += zip(joining, new, strict=True)
+        yield from self.ended(joining, start)
+
+    def step(self) -> Iterator[list[Prediction]]:
+        """Go on with all."""
+        start, all_ready = time.perf_counter(), [ready for ready, _ in self.growing]
+        try:
+            self.batch.step()
+        except Exception:
+            self.batch, self.growing = self.engine.batch(), []
+            yield from self.one_by_one(all_ready)
+            return
+        yield from self.ended(all_ready, start)
+
+    def ended(self, computed: Sequence[Ready], start: float) -> Iterator[list[Prediction]]:
+        """The answers that have ended; ``computed`` have shared the time since ``start``."""
+        share = (time.perf_counter() - start) / max(len(computed), 1)
+        for ready in computed:
+            self.seconds[ready.question.id] = self.seconds.get(ready.question.id, 0.0) + share
+        done: list[Prediction] = []
+        still: list[tuple[Ready, Growing]] = []
+        for ready, growing in self.growing:
+            try:
+                reply = growing.reply
+            except Exception as error:
+                done.append(self.prediction(ready, fault=described(error)))
+                continue
+            if reply is None:
+                still.append((ready, growing))
+            else:
+                done.append(self.prediction(ready, reply))
+        self.growing = still
+        if done:
+            yield done
+
+    def one_by_one(self, some: Sequence[Ready]) -> Iterator[list[Prediction]]:
+        """Each asked alone."""
+        for ready in some:
+            assert ready.prepared is not None
+            start = time.perf_counter()
+            try:
+                (reply,) = self.engine.answer([ready.prepared.request])
+            except Exception as error:
+                yield [self.prediction(ready, fault=described(error))]
+                continue
+            self.seconds[ready.question.id] = time.perf_counter() - start
+            yield [self.prediction(ready, reply)]
+
+    def prediction(self, ready: Ready, reply: Reply | None = None, fault: str | None = None) -> Prediction:
+        """The prediction of an answered or failed question."""
+        q, seconds = ready.question, self.seconds.pop(ready.question.id, 0.0)
+        bare = Prediction(q.id, q.text, q.region_json, q.size, q.truth, error=fault, extra=q.extra)
+        if reply is None or ready.prepared is None:
+            return bare
+        prompt = ready.prepared.text
+        if not self.keep_prompts:
+            prompt = hashlib.sha256(prompt.encode()).hexdigest()[:HASH_DIGITS]
+        return replace(
+            bare,
+            answer=reply.text,
+            logprob=None if reply.logprob is None else round(reply.logprob, 5),
+            finish=reply.finish,
+            seconds=round(seconds, 4),
+            tokens=reply.counted or (ready.prepared.prompt_tokens, len(reply.token_ids)),
+            prompt=prompt,
+        )
 
 
 def described(error: Exception) -> str:

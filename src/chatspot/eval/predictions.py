@@ -7,7 +7,8 @@
      "settings": {...}, "data": {...}, "limit": null, "commit": "...", "machine": {...}, "date": "...",
      "command": "..."}
     {"id": "coco/000000000030#0", "question": "...", "region": {"box": [...]}, "size": [384, 257],
-     "truth": "potted plant", "answer": "vase", "logprob": -1.2, "finish": "end", "seconds": 0.1, "extra": {...}}
+     "truth": "potted plant", "answer": "vase", "logprob": -1.2, "finish": "end", "seconds": 0.1, "tokens": [83, 2],
+     "prompt": "...", "extra": {...}}
     {"id": "...", ..., "error": "ImageError: ..."}
     {"kind": "resumed", "commit": "...", "date": "..."}
 
@@ -69,8 +70,13 @@ class Header:
 
 @dataclass(frozen=True)
 class Prediction:
-    """One question and what came back: an ``answer``, or an ``error`` in place of it. ``seconds`` is its share of its
-    batch's time; ``logprob`` the sum of the answer's natural-log token probabilities."""
+    """One question and what came back: an ``answer``, or an ``error`` in place of it.
+
+    ``answer`` is the raw text, regions in this project's own markup. ``logprob`` is the sum of its tokens' natural-log
+    probabilities, ``seconds`` its share of the time of those answered beside it, ``tokens`` how many were read and
+    written. ``prompt`` is the prompt's text as the model was given it, or the first 16 hex digits of its SHA-256 (whole
+    prompts are kept on request); with the template's version in the header, that pins the prompt.
+    """
 
     id: str
     question: str
@@ -81,6 +87,8 @@ class Prediction:
     logprob: float | None = None
     finish: str | None = None
     seconds: float | None = None
+    tokens: tuple[int, int] | None = None
+    prompt: str | None = None
     error: str | None = None
     extra: dict[str, Any] = field(default_factory=dict)
 
@@ -122,6 +130,8 @@ def read_predictions(file: Path) -> PredictionsFile:
             continue
         try:
             values = {"region": {}, **entry, "size": tuple(entry["size"])}
+            if "tokens" in entry:
+                values["tokens"] = tuple(entry["tokens"])
             prediction = Prediction(**{name: values[name] for name in values if name in known})
         except (KeyError, TypeError) as error:
             raise DataError(f"{where}: no prediction that can be read ({error})") from error

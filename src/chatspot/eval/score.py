@@ -48,6 +48,7 @@ def score(file: PredictionsFile, matching: str = DEFAULT_RULE, *, corpus: bool =
     task = with_matching(find_task(header.task), matching, answered)
     task = task if corpus else replace(task, corpus=None)
     seconds = [prediction.seconds for prediction in answered if prediction.seconds is not None]
+    tokens = [prediction.tokens for prediction in answered if prediction.tokens is not None]
     return {
         "kind": KIND,
         "format": FORMAT,
@@ -64,6 +65,7 @@ def score(file: PredictionsFile, matching: str = DEFAULT_RULE, *, corpus: bool =
         **numbers(task, answered, failed),
         "matching": matching_facts(task, matching, answered),
         "seconds_per_answer": round(sum(seconds) / len(seconds), 4) if seconds else None,
+        "tokens_per_answer": [round(sum(counts) / len(tokens), 1) for counts in zip(*tokens, strict=True)] or None,
         "commit": ", ".join(file.commits),
         "machine": header.machine,
         "date": header.date,
