@@ -1,4 +1,4 @@
-"""One run in full: confusion, classes, sizes of regions, confidence, lengths of answers, and what could not be scored."""
+"""One run in full: confusion, classes, sizes of regions, confidence, lengths of answers, what could not be scored."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from chatspot.data.looking.card import columns
 from chatspot.data.looking.figures import SIZE_CLASSES, size_class
 from chatspot.eval.coco import COCO_CLASSES
 from chatspot.eval.measures import mean_intervals, mean_points, picture_draws, quantiles
@@ -15,6 +16,7 @@ from chatspot.eval.tasks import Judged
 from chatspot.pages.charts import Frame
 
 LEAST_ROW, MOST_ROWS = 3, 32  # answers that a row of the confusion matrix needs, and rows that fit a screen
+DEEP = 55  # per cent from which a cell is so dark that its number is set in the ground's colour
 MOST_CLASSES = 80  # bars by class
 COVERAGES = tuple(at / 50 for at in range(1, 51))
 CURVE_RESAMPLES = 400  # for the band of risk against coverage: it is drawn, not read off (our choice)
@@ -71,7 +73,7 @@ def cell(row: str, column: str, count: int, total: int) -> Row | None:
     return {
         "right": row == column,
         "share": share,
-        "deep": share >= 55,
+        "deep": share >= DEEP,
         "title": f"{row} as {column}: {count} of {total}",
     }
 
@@ -178,15 +180,12 @@ def length_columns(run: Run) -> list[Row]:
     """Answers by their number of words, as columns of the macro ``histogram``."""
     lengths = [len((prediction.answer or "").split()) for prediction, _ in run.answered]
     lows = [0, *(limit + 1 for limit in LENGTHS)]
-    names = [str(low) if low == high else f"{low}–{high}" for low, high in zip(lows, LENGTHS, strict=False)]
+    names = [str(low) if low == high else f"{low}-{high}" for low, high in zip(lows, LENGTHS, strict=False)]
     counts = [0] * (len(LENGTHS) + 1)
     for words in lengths:
         counts[sum(words > limit for limit in LENGTHS)] += 1
-    last = max((at for at, count in enumerate(counts) if count), default=0)
-    columns = zip([*names, f"> {LENGTHS[-1]}"], counts, strict=True)
-    most, total = max([*counts, 1]), max(len(lengths), 1)
-    shown = max(last + 1, 4)
-    return [{"name": n, "count": c, "height": c / most, "share": c / total} for n, c in list(columns)[:shown]]
+    shown = max([at + 1 for at, count in enumerate(counts) if count] + [4])
+    return columns(counts[:shown], [*names, f"> {LENGTHS[-1]}"][:shown])
 
 
 def answer_facts(run: Run) -> Row:

@@ -234,10 +234,7 @@ def matchings(runs: Sequence[Run]) -> list[Row]:
 def provenance(runs: Sequence[Run]) -> list[Row]:
     """Where each run's numbers come from, as names and values."""
     names = labels(runs)
-    return [
-        {"anchor": anchor(run), "title": run.task.title, "label": names[run.sha256], "facts": facts(run)}
-        for run in runs
-    ]
+    return [{"title": run.task.title, "label": names[run.sha256], "facts": facts(run)} for run in runs]
 
 
 def facts(run: Run) -> list[tuple[str, str]]:

@@ -97,7 +97,7 @@ def run_parts(runs: Sequence[Run], photos: Photos) -> list[dict[str, Any]]:
 
 def share(value: float | None) -> str:
     """A share in per cent with one decimal, without the sign; a dash where there is none."""
-    return "–" if value is None else f"{100 * value:.1f}"
+    return "\u2013" if value is None else f"{100 * value:.1f}"
 
 
 def percentage(value: float) -> str:

@@ -1,7 +1,7 @@
 """The paper's numbers, as data: what a result is shown beside.
 
-Source: ChatSpot (Zhao et al., arXiv 2307.09474v1), section 4; its model is of 7 B parameters. It gives no intervals. Two
-of its own numbers differ: 64.5 and 64.7 are both the accuracy on COCO-1000 without noise (tables 1 and 3).
+Source: ChatSpot (Zhao et al., arXiv 2307.09474v1), section 4; its model is of 7 B parameters. It gives no intervals.
+Two of its own numbers differ: 64.5 and 64.7 are both the accuracy on COCO-1000 without noise (tables 1 and 3).
 """
 
 from __future__ import annotations
