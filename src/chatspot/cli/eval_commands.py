@@ -208,6 +208,24 @@ def pictures(
 
 
 @eval_app.command()
+def report(
+    predictions: Annotated[list[Path], typer.Argument(help="Predictions of one run, or of several to compare.")],
+    out: Annotated[Path, typer.Option(help="The page, one HTML file.")] = Path("report.html"),
+    photos: Annotated[
+        Path | None, typer.Option(help="Folder with the photos, to draw single answers on (not for passing on).")
+    ] = None,
+    title: Annotated[str | None, typer.Option(help="Title; default: the models and what they were asked.")] = None,
+    matching: Matching = None,
+) -> None:
+    """Write one page of tables, curves, confusions and single answers from predictions files alone."""
+    from chatspot.eval.matching import DEFAULT_RULE
+    from chatspot.eval.report import write_report
+
+    write_report(predictions, out, photos=photos, title=title, matching=matching or DEFAULT_RULE)
+    typer.echo(f"wrote {out}: {len(predictions)} predictions file(s), {out.stat().st_size / 1000:.0f} KB")
+
+
+@eval_app.command()
 def tables(
     results: ResultFolder = Path("benchmarks/results"),
     files: Annotated[
