@@ -48,7 +48,7 @@ NAME = "chatspot-small"
 TOKENS = 16  # of an answer
 START_S = 600  # vLLM on a busy machine
 SIDE, PATCH = 112, 14
-LOUDNESS = 0.1
+LOUDNESS = 0.4  # of the projector: pictures must change answers, or nothing is shown about them
 VLLM_OPTIONS = ("--enforce-eager", "--max-model-len", "2048", "--max-num-seqs", "8")
 VLLM_ENVIRONMENT = {"HF_HUB_OFFLINE": "1", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
 # chatspot serve, but in float32: on processors that multiply in bfloat16 the command computes in that
