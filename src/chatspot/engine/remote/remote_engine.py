@@ -199,7 +199,9 @@ class RemoteEngine:
                 batch.step()
                 for number, answer in list(running.items()):
                     if answer.ended:
-                        found[number] = answer.error or running[number].whole  # type: ignore[assignment]
+                        ended = answer.error or answer.whole
+                        assert ended is not None
+                        found[number] = ended
                         del running[number]
         finally:
             batch.leave(running.values())
