@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 MAIN = "region-canvas.js"
-IMPORT = re.compile(r"^import [^;]*? from \"\./([\w-]+\.js)\";\n", re.MULTILINE)
+IMPORT = re.compile(r"^import [^;]*? from \"(?:\./|\.\./canvas/)([\w-]+\.js)\";\n", re.MULTILINE)
 
 
 def module_folder() -> Path:
@@ -15,20 +15,18 @@ def module_folder() -> Path:
     return Path(__file__).parent
 
 
-def module_text() -> str:
-    """All modules as the text of one, for where only one can be given: the imported ones first, their imports left out.
-    The names at the top of the modules differ, so they can share one scope."""
-    folder = module_folder()
+def module_text(main: Path | None = None) -> str:
+    """The canvas, or ``main``, a module beside this package that imports it, as the text of one module, for where only
+    one can be given: the imported modules first, their imports left out. The names at the top of the modules differ, so
+    they can share one scope."""
     texts: dict[str, str] = {}
 
-    def collect(name: str) -> None:
-        if name not in texts:
-            text = (folder / name).read_text("utf-8")
-            texts[name] = ""  # being read
+    def collect(path: Path) -> None:
+        if path.name not in texts:
+            text = path.read_text("utf-8")
             for imported in IMPORT.findall(text):
-                collect(imported)
-            del texts[name]  # after what it imports
-            texts[name] = IMPORT.sub("", text)
+                collect(module_folder() / imported)
+            texts[path.name] = IMPORT.sub("", text)
 
-    collect(MAIN)
+    collect(main or module_folder() / MAIN)
     return "\n".join(texts.values())
