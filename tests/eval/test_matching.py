@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chatspot.eval.coco import COCO_CLASSES, known_names, plural
-from chatspot.eval.matching import coco_class, read_name, read_plate, read_words
+from chatspot.eval.matching import coco_class, read_plate
+from chatspot.eval.predictions import Prediction
 from chatspot.eval.tasks import NAMES, PLATES, WORDS
 
 
@@ -87,6 +88,11 @@ def test_of_several_classes_the_first_of_the_longest_is_named(words):
     assert coco_class(" ".join(words)) == (max(named, key=len) if named else None)
 
 
+def judged(task, truth, answer):
+    """Whether the answer gets the task's points."""
+    return task.judge(Prediction("a/b#0", "?", {}, (9, 9), truth, answer)).right
+
+
 @pytest.mark.parametrize(
     ("truth", "answer", "right"),
     [
@@ -102,8 +108,7 @@ def test_of_several_classes_the_first_of_the_longest_is_named(words):
     ],
 )
 def test_words_are_right_when_contained(truth, answer, right):
-    read = read_words(answer)
-    assert (read is not None and WORDS.agrees(read, read_words(truth))) is right
+    assert judged(WORDS, truth, answer) is right
 
 
 @pytest.mark.parametrize(
@@ -120,8 +125,7 @@ def test_words_are_right_when_contained(truth, answer, right):
     ],
 )
 def test_plates_are_right_when_all_characters_are(truth, answer, right):
-    read = read_plate(answer)
-    assert (read is not None and PLATES.agrees(read, read_plate(truth))) is right
+    assert judged(PLATES, truth, answer) is right
 
 
 @settings(max_examples=60, deadline=None)
@@ -146,5 +150,4 @@ def test_blanks_dashes_and_case_of_a_plate_do_not_count(plate, rng: random.Rando
     ],
 )
 def test_names_are_right_when_they_are_the_annotated_one(answer, truth, right):
-    said = read_name(answer)
-    assert (said is not None and NAMES.agrees(said, read_name(truth))) is right
+    assert judged(NAMES, truth, answer) is right

@@ -15,6 +15,7 @@ def set_files() -> dict[str, tuple[str, Callable[[Path], object]]]:
     import test_coco_panoptic as panoptic
     import test_icdar2015 as icdar2015
     import test_mask_benches as masks
+    import test_named_masks as named
     import test_region_benches as regions
     import test_text_lists as lists
 
@@ -58,5 +59,6 @@ def set_files() -> dict[str, tuple[str, Callable[[Path], object]]]:
         "gar_bench": ("test", gar),
         "dlc_bench": ("test", masks.dlc),
         "mdvp_bench": ("test", mdvp),
+        "named_masks": ("lvis", named.named),
         "pope": ("random", pope),
     }

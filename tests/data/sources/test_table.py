@@ -93,7 +93,7 @@ def test_evaluation_sets_are_marked() -> None:
     marked = {name for name, source in SOURCES.items() if source.role == "evaluation"}
     assert marked == {
         "coco_val", "coco_text_val", "vizwiz_grounding", "pointqa_test",
-        "refcoco", "ferret_bench", "gar_bench", "dlc_bench", "mdvp_bench", "pope",
+        "refcoco", "ferret_bench", "gar_bench", "dlc_bench", "mdvp_bench", "named_masks", "pope",
     }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ SAME_FAMILY = {
     "coco_text_val": "coco_text",
     "pointqa_test": "pointqa_looktwice",
     "refcoco": "visual_genome",
-    **dict.fromkeys(("ferret_bench", "gar_bench", "dlc_bench", "mdvp_bench", "pope"), "region_lines"),
+    **dict.fromkeys(("ferret_bench", "gar_bench", "dlc_bench", "mdvp_bench", "named_masks", "pope"), "region_lines"),
 }
 
 # the places that a section's phrasings may hold, and among them those that they must

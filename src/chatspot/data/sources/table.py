@@ -15,6 +15,7 @@ from chatspot.data.sources.label_studio import LABEL_STUDIO
 from chatspot.data.sources.labelme import LABELME
 from chatspot.data.sources.llava_json import LLAVA_JSON
 from chatspot.data.sources.mask_benches import DLC_BENCH, GAR_BENCH
+from chatspot.data.sources.named_masks import NAMED_MASKS
 from chatspot.data.sources.objects365 import OBJECTS365
 from chatspot.data.sources.pointqa import POINTQA_LOCAL, POINTQA_LOOKTWICE, POINTQA_TEST
 from chatspot.data.sources.question_sets import DOC_VQA, OCR_VQA, ST_VQA, TEXT_VQA
@@ -64,6 +65,7 @@ SOURCES: dict[str, Source] = {
         GAR_BENCH,
         DLC_BENCH,
         MDVP_BENCH,
+        NAMED_MASKS,
         POPE,
         # the users' own
         REGION_LINES,

@@ -32,9 +32,9 @@ REGION_QUESTION = "Describe this region."
 PUBLISHED = 100  # tables print CIDEr a hundredfold
 MOST_DESCRIPTION_WORDS = 30  # longer ones are essays, which these measures do not suit (our choice)
 MEASURES = (
-    Measure("rouge_l", "ROUGE-L"),
     Measure("cider", "CIDEr (x 100)", "number"),
     Measure("meteor", "METEOR"),
+    Measure("rouge_l", "ROUGE-L"),
 )
 
 
