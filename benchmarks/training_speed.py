@@ -58,7 +58,7 @@ ROWS = ("trainer", "sft", "padded", "+ logits", "+ features", "+ packed", "+ sha
 LEAST, MOST = 4, 8  # questions about a picture
 STEP_DIALOGUES, MICRO_DIALOGUES = 32, 16  # of a step; that pass the model at once: the Trainer is slower with 8 and 32
 UNTIMED = 1  # steps: the first
-ROW_TOKENS, MICRO_ROWS = 640, 4  # a recipe's defaults
+ROW_TOKENS, MICRO_ROWS = 2560, 1  # what a recipe's defaults let pass at once, as one row
 
 
 def recipe_of(photos: Path) -> Recipe:
