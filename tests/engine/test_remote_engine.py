@@ -218,23 +218,33 @@ def test_the_key_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch, ask
         assert server.headers[0]["authorization"] == "Bearer a long secret"
 
 
-def test_the_only_model_is_found():
-    def listing(*names: str) -> type[Handler]:
-        class Listing(Handler):
-            def do_GET(self) -> None:
-                self.give({"object": "list", "data": [{"id": name, "object": "model"} for name in names]})
+@pytest.mark.parametrize(
+    ("listed", "said"),
+    [
+        (["a"], None),
+        (["a", "b"], r"lists 2 models \(a, b\)"),
+        ([], "lists 0 models"),
+        (b"<html>", "cannot be asked"),
+        (b"", "cannot be asked"),
+        (b'{"data": 5}', "cannot be asked"),
+        (b'{"data": [5]}', "cannot be asked"),
+        (b"[1]", "cannot be asked"),
+    ],
+)
+def test_the_only_model_is_found(listed: Any, said: str | None):
+    class Listing(Handler):
+        def do_GET(self) -> None:
+            models = [{"id": name, "object": "model"} for name in list(listed)]
+            self.give(listed if isinstance(listed, bytes) else {"object": "list", "data": models})
 
-        return Listing
-
-    for names, said in ((("a", "b"), r"lists 2 models \(a, b\)"), ((), "lists 0 models"), (("a",), "")):
-        with serving(says("A dog.")) as server:
-            server.RequestHandlerClass = listing(*names)
-            if said:
-                with pytest.raises(EngineError, match=said):
-                    open_remote(server.url, "qwen3-vl")
-            else:
-                with open_remote(server.url, "qwen3-vl") as engine:
-                    assert engine.name == "a"
+    with serving(says("A dog.")) as server:
+        server.RequestHandlerClass = Listing
+        if said is None:
+            with open_remote(server.url, "qwen3-vl") as engine:
+                assert engine.name == "a"
+        else:
+            with pytest.raises(EngineError, match=said):
+                open_remote(server.url, "qwen3-vl")
 
 
 # ------------------------------------------------------------------------------------------------ answering

@@ -343,14 +343,14 @@ def only_model(given: dict[str, Any]) -> str:
     """The name of the only model that the server lists."""
     try:
         with openai.OpenAI(**given) as client:
-            names = [model.id for model in client.models.list()]
-    except openai.OpenAIError as error:
+            names = [str(model.id) for model in client.models.list().data]
+    except (openai.OpenAIError, AttributeError, TypeError, ValueError) as error:  # the client checks no form
         raise EngineError("unreachable", f"{given['base_url']} cannot be asked for its models ({error}); name one, or "
                           "look at the address and the key") from error  # fmt: skip
     if len(names) != 1:
-        listed = ", ".join(str(name) for name in names[:10]) or "none"
+        listed = ", ".join(names[:10]) or "none"
         raise EngineError("misused", f"{given['base_url']} lists {len(names)} models ({listed}); name the one to ask")
-    return str(names[0])
+    return names[0]
 
 
 def key_from_environment(variable: str | None) -> str | None:
