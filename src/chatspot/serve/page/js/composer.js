@@ -41,7 +41,7 @@ export class Composer extends EventTarget {
     for (const [type, how] of Object.entries({ mouseover: "over", mouseout: "out", click: "press" })) {
       box.addEventListener(type, (event) => {
         const chip = event.target.closest?.(".chip");
-        if (chip) this.#emit("chip", { ...chip.part, how });
+        if (chip) this.#emit("chip", { ...JSON.parse(chip.dataset.part), how });
       });
     }
   }
@@ -200,21 +200,18 @@ export class Composer extends EventTarget {
     } else if (event.inputType.startsWith("delete")) this.#delete(event);
   }
 
-  /** A deletion that touches a chip is done here: browsers differ. */
+  /** Deletions are done here: beside chips and at the end of lines, every browser leaves something else. */
   #delete(event) {
-    const [start, end] = this.#offsets();
-    const way = event.inputType.includes("Forward") ? 1 : -1;
-    if (start !== end) {
-      event.preventDefault();
-      this.#replace([]);
-      return;
-    }
-    const [before, after] = split(this.parts, start);
-    const touched = way < 0 ? before.at(-1) : after[0];
-    if (!touched) event.preventDefault();
-    if (!touched || touched.text !== undefined) return;
+    if (!event.cancelable) return; // a keyboard that composes: what it leaves is read afterwards
     event.preventDefault();
-    this.#change(way < 0 ? [...before.slice(0, -1), ...after] : [...before, ...after.slice(1)], start + Math.min(way, 0));
+    const way = event.inputType.endsWith("Forward") ? 1 : -1;
+    const [range] = event.getTargetRanges();
+    const chosen = this.#offsets();
+    let [start, end] = range && chosen[0] === chosen[1] ? offsetsOf(this.#box, range) : chosen;
+    if (start === end) [start, end] = way < 0 ? [start - 1, start] : [end, end + 1]; // only a gap was in it
+    const whole = this.parts;
+    if (start < 0 || end > lengthOf(whole)) return;
+    this.#change([...split(whole, start)[0], ...split(whole, end)[1]], start);
   }
 
   #key(event) {
@@ -276,17 +273,7 @@ export class Composer extends EventTarget {
 
   /** Where the selection begins and ends, counted in letters and chips. */
   #offsets() {
-    if (!this.#holdsSelection()) return [this.#caret, this.#caret];
-    const range = getSelection().getRangeAt(0);
-    return [
-      [range.startContainer, range.startOffset],
-      [range.endContainer, range.endOffset],
-    ].map(([node, offset]) => {
-      const ahead = document.createRange();
-      ahead.setStart(this.#box, 0);
-      ahead.setEnd(node, offset);
-      return lengthOf(partsIn(ahead.cloneContents()));
-    });
+    return this.#holdsSelection() ? offsetsOf(this.#box, getSelection().getRangeAt(0)) : [this.#caret, this.#caret];
   }
 
   #select(offset) {
@@ -302,13 +289,12 @@ function keyOf({ picture, id }) {
 function chipNode(part, picture) {
   const chip = h("span", { class: "chip", contenteditable: "false", role: "img", "aria-label": spokenChip(part, picture) },
     ...chipContent(part, picture)); // prettier-ignore
-  chip.part = part;
-  chip.dataset.part = JSON.stringify(part); // a copy of the node by the browser (cloneContents) has no properties
+  chip.dataset.part = JSON.stringify(part);
   return chip;
 }
 
-/** What stands in a node, as parts. */
-function partsIn(root) {
+/** What stands in a node, as parts. A single end of line is an empty box, unless the rest was `cut` off. */
+function partsIn(root, cut = false) {
   const parts = [];
   const read = (node) => {
     if (node instanceof Text) parts.push({ text: node.data.replaceAll(GAP, "").replaceAll("\u00a0", " ") });
@@ -322,11 +308,21 @@ function partsIn(root) {
   };
   root.childNodes.forEach(read);
   const found = joined(parts);
-  return found.length === 1 && found[0].text === "\n" ? [] : found; // an emptied box keeps a <br>
+  return !cut && found.length === 1 && found[0].text === "\n" ? [] : found; // an emptied box keeps a <br>
 }
 
 function lengthOf(parts) {
   return parts.reduce((sum, part) => sum + (part.text === undefined ? 1 : part.text.length), 0);
+}
+
+/** Where a range begins and ends in the box, counted in letters and chips. */
+function offsetsOf(box, { startContainer, startOffset, endContainer, endOffset }) {
+  return [[startContainer, startOffset], [endContainer, endOffset]].map(([node, offset]) => {
+    const ahead = document.createRange();
+    ahead.setStart(box, 0);
+    ahead.setEnd(node, offset);
+    return lengthOf(partsIn(ahead.cloneContents(), true));
+  }); // prettier-ignore
 }
 
 /** The parts before an offset, and those after it. */

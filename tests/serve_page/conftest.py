@@ -1,0 +1,71 @@
+"""A browser, and a real server whose engine answers what the tests say."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from browser import launched, opened
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))  # for running_server, where tests/serve does not run along
+
+from running_server import Running, serving
+from site_of_page import Site
+from told_engine import ToldEngine
+
+from chatspot.serve.server import allowed_hosts
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Debian's Chromium; one for a file of tests, because while it is open no other event loop runs."""
+    with launched() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Running]:
+    """A server over a ToldEngine."""
+    engine = ToldEngine()
+    with serving(lambda: engine, hosts=allowed_hosts("127.0.0.1", None)) as found:
+        yield found
+
+
+@pytest.fixture
+def engine(running: Running) -> ToldEngine:
+    """What answers, fresh."""
+    found = running.service.engine
+    assert isinstance(found, ToldEngine)
+    found.answers.clear()
+    found.asked.clear()
+    found.flowing.set()
+    return found
+
+
+@contextmanager
+def page_at(browser: Browser, url: str, **settings: Any) -> Iterator[Site]:
+    """The page at a server, in a profile of its own."""
+    with opened(browser, **{"viewport": {"width": 1100, "height": 760}, **settings}) as tab:
+        yield Site(tab, url).enter()
+
+
+@pytest.fixture
+def site(browser: Browser, running: Running, engine: ToldEngine) -> Iterator[Site]:
+    """The page on a desktop."""
+    with page_at(browser, running.url) as found:
+        yield found
+
+
+@pytest.fixture
+def phone(browser: Browser, running: Running, engine: ToldEngine) -> Iterator[Site]:
+    """The page on a phone."""
+    with page_at(browser, running.url, viewport={"width": 390, "height": 780}, has_touch=True, is_mobile=True) as found:
+        yield found
