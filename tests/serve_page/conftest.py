@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from browser import launched, opened
+from browser import launched
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))  # for running_server, where tests/serve does not run along
 
 from running_server import Running, serving
-from site_of_page import Site
+from site_of_page import Site, page_at
 from told_engine import ToldEngine
 
 from chatspot.serve.server import allowed_hosts
+from lively_model import save_lively_nano
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -50,13 +50,6 @@ def engine(running: Running) -> ToldEngine:
     return found
 
 
-@contextmanager
-def page_at(browser: Browser, url: str, **settings: Any) -> Iterator[Site]:
-    """The page at a server, in a profile of its own."""
-    with opened(browser, **{"viewport": {"width": 1100, "height": 760}, **settings}) as tab:
-        yield Site(tab, url).enter()
-
-
 @pytest.fixture
 def site(browser: Browser, running: Running, engine: ToldEngine) -> Iterator[Site]:
     """The page on a desktop."""
@@ -69,3 +62,9 @@ def phone(browser: Browser, running: Running, engine: ToldEngine) -> Iterator[Si
     """The page on a phone."""
     with page_at(browser, running.url, viewport={"width": 390, "height": 780}, has_touch=True, is_mobile=True) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def lively_checkpoint(tiny_nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small checkpoint of nano's kind."""
+    return save_lively_nano(tiny_nano, tmp_path_factory.mktemp("page") / "lively-nano")

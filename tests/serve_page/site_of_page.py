@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from PIL import Image
-
-import chatspot
-from browser import drag, touch
-from chatspot.messages import RegionPart
-from chatspot.regions import Region
 from told_engine import ToldEngine
 
+import chatspot
+from browser import SLOWEST_MS, drag, opened, touch
+from chatspot.messages import RegionPart
+from chatspot.regions import Region
+
 if TYPE_CHECKING:
-    from playwright.sync_api import FilePayload, Page
+    from playwright.sync_api import Browser, FilePayload, Page
 
 EXAMPLES = Path(chatspot.__file__).parent / "examples"
 Place = tuple[float, float]
@@ -41,10 +43,11 @@ class Site:
     page: Page
     url: str
 
-    def enter(self) -> Self:
-        """Go there, and wait until it has begun."""
+    def enter(self, wait: bool = True) -> Self:
+        """Go there, and wait until it has begun, with ``wait`` until the model is ready."""
         self.page.goto(self.url)
-        self.page.locator("#state[data-state=ready]").wait_for()
+        if wait:
+            self.page.locator("#state[data-state=ready]").wait_for()
         self.page.locator(".example").last.wait_for()
         return self
 
@@ -74,8 +77,8 @@ class Site:
         self.page.locator(f'[data-tool="{name}"]').click()
 
     def at(self, *places: Place) -> list[Place]:
-        """Places of the picture in the window's pixels. The picture lies in the middle of the canvas, 12 pixels from the
-        nearer sides; what the page draws is not asked."""
+        """Places of the picture in the window's pixels. It lies in the middle of the canvas, 12 pixels from the nearer
+        sides; what the page draws is not asked."""
         canvas = self.page.locator(".canvas:not([hidden])")
         box = canvas.bounding_box()
         assert box is not None
@@ -138,6 +141,30 @@ class Site:
     def settle(self) -> None:
         """Wait until the page has kept its session."""
         self.page.wait_for_timeout(450)
+
+
+@contextmanager
+def page_at(
+    browser: Browser, url: str, *, wait: bool = True, refused: Sequence[str] = (), **settings: Any
+) -> Iterator[Site]:
+    """The page at a server, in a profile of its own; without ``wait`` before the model is ready. Browsers report every
+    answer with a status above 399 as an error: those with a status in ``refused`` are meant."""
+    view = {"viewport": {"width": 1100, "height": 760}, **settings}
+    if not refused:
+        with opened(browser, **view) as tab:
+            yield Site(tab, url).enter(wait)
+        return
+    context = browser.new_context(**view)
+    context.set_default_timeout(SLOWEST_MS)
+    try:
+        tab = context.new_page()
+        errors: list[str] = []
+        tab.on("pageerror", lambda error: errors.append(str(error)))
+        tab.on("console", lambda said: errors.append(said.text) if said.type == "error" else None)
+        yield Site(tab, url).enter(wait)
+        assert [text for text in errors if not any(f"status of {status}" in text for status in refused)] == []
+    finally:
+        context.close()
 
 
 def photo(name: str = "coffee.jpg") -> FilePayload:

@@ -219,7 +219,8 @@ def test_what_is_pasted_is_text(site: Site):
         """() => { const given = new DataTransfer();
           given.setData("text/html", "<img src=x onerror=alert(1)><b>bold</b>");
           given.setData("text/plain", "<b>bold</b>\\nand more");
-          document.activeElement.dispatchEvent(new ClipboardEvent("paste", { clipboardData: given, bubbles: true, cancelable: true }));
+          const settings = { clipboardData: given, bubbles: true, cancelable: true };
+          document.activeElement.dispatchEvent(new ClipboardEvent("paste", settings));
         }"""
     )
     assert site.question == "<b>bold</b>\nand more"
