@@ -60,10 +60,9 @@ def test_nothing_leaves_the_window(size: str, browser: Browser, running: Running
                 site.open()
                 site.draw("box", (0.1, 0.1), (0.5, 0.5))
                 site.write("What is this, and this, and this?")
-            overflow = site.page.evaluate(
-                "[document.documentElement.scrollWidth - innerWidth, document.documentElement.scrollHeight - innerHeight]"
-            )
-            assert overflow == [0, 0]
+            root = "document.documentElement"
+            overflow = f"[{root}.scrollWidth - innerWidth, {root}.scrollHeight - innerHeight]"
+            assert site.page.evaluate(overflow) == [0, 0]
             for control in (
                 "#open-sessions",
                 "#open-help",
