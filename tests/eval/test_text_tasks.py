@@ -336,7 +336,6 @@ def test_samples_of_the_original_files(photos, monkeypatch, tmp_path):
 
     lay_out(photos, tmp_path / "formats")
     for task, folder, split, least in (
-        ("choices", "gar_bench_original", "test", 1),
         ("regioncaption", "mdvp_bench_original", "test", 2),
         ("imagecaption", "flickr8k", "train", 3),
         ("similarity", "dlc_bench", "test", 2),
