@@ -17,8 +17,10 @@ from chatspot.eval.predictions import Prediction
 from chatspot.eval.report.runs import Run
 from chatspot.images import open_image
 from chatspot.pages import jpeg_uri
-from chatspot.regions import Point, Region, region_from_json
+from chatspot.prompts import read_regions
+from chatspot.regions import Box, Point, Region, region_from_json
 
+RIGHT = 0.5  # an answer that is worth less is wrong
 FRAME_WH = (340, 255)  # units of a frame at most; a card is about so many pixels wide
 PHOTO_QUALITY = 76
 WORST, FLIPS = 9, 6  # answers that are shown, and flips to each side
@@ -50,9 +52,7 @@ class Photos:
 def worst(run: Run) -> list[Prediction]:
     """The wrong answers that the model was surest of; where no answer has a probability, the first wrong ones."""
     wrong = [
-        prediction
-        for prediction, judged in run.answered
-        if (points := judged.points.get(run.main)) is not None and points < 0.5
+        prediction for prediction, judged in run.answered if (worth := run.worth(judged)) is not None and worth < RIGHT
     ]
     return sorted(wrong, key=lambda p: (-(p.logprob if p.logprob is not None else -1e9), p.id))[:WORST]
 
@@ -76,40 +76,45 @@ def sureness(prediction: Prediction) -> str:
 
 
 def picture(run: Run, prediction: Prediction, photos: Photos) -> Row:
-    """The photo with the asked region as "photo", or a frame with outlines as "frame"."""
+    """The photo with its regions as "photo", or a frame with outlines as "frame"; neither where there is no region."""
     regions = regions_of(prediction)
+    if not any(regions.values()):
+        return {"photo": None, "frame": None}
     path = photos.find(run, prediction)
     if path is not None:
         try:
-            return {"photo": jpeg_uri(drawn(open_image(path), regions, FRAME_WH), PHOTO_QUALITY), "frame": None}
+            shown = drawn(open_image(path), [region for each in regions.values() for region in each], FRAME_WH)
+            return {"photo": jpeg_uri(shown, PHOTO_QUALITY), "frame": None}
         except ChatSpotError:  # not the photo that was asked about, or broken: the frame shows what is known
             pass
     return {"photo": None, "frame": frame(run, prediction, regions)}
 
 
-def regions_of(prediction: Prediction) -> list[Region]:
-    """The asked region in a list; an empty one for a question about the whole picture."""
-    return [region_from_json(prediction.region)] if prediction.region else []
-
-
-def frame(run: Run, prediction: Prediction, regions: Sequence[Region]) -> Row:
-    """A frame of the picture's aspect with outlines: "around" the other regions, "asked" the one in question."""
-    scale = min(FRAME_WH[0] / prediction.size[0], FRAME_WH[1] / prediction.size[1])
-    width, height = (max(round(side * scale), 1) for side in prediction.size)
-    others = [
-        each
-        for each in run.by_picture[prediction.picture]
-        if each.id != prediction.id and each.region and each.region != prediction.region
-    ][:MOST_AROUND]
+def regions_of(prediction: Prediction) -> dict[str, list[Region]]:
+    """The regions of a question and its answer: those "asked" about, the "right" one where it was asked for (the box in
+    ``extra``, see task ground), and those that the answer "said"."""
+    right = prediction.extra.get("box")
     return {
-        "width": width,
-        "height": height,
-        "asked": [outline(region, (width, height)) for region in regions],
+        "asked": [region_from_json(prediction.region)] if prediction.region else [],
+        "right": [Box.from_normalized(*right)] if right else [],
+        "said": list(read_regions(prediction.answer or "")) if right else [],
+    }
+
+
+def frame(run: Run, prediction: Prediction, regions: dict[str, list[Region]]) -> Row:
+    """A frame of the picture's aspect with outlines: those of ``regions``, and "around" the picture's other regions."""
+    scale = min(FRAME_WH[0] / prediction.size[0], FRAME_WH[1] / prediction.size[1])
+    size = max(round(prediction.size[0] * scale), 1), max(round(prediction.size[1] * scale), 1)
+    others = [each for each in run.by_picture[prediction.picture] if each.region not in ({}, prediction.region)]
+    return {
+        "width": size[0],
+        "height": size[1],
         "around": [
-            {**outline(region, (width, height)), **named(each, region, (width, height))}
-            for each in others
-            for region in regions_of(each)
+            {**outline(region, size), **named(each, region, size)}
+            for each in others[:MOST_AROUND]
+            for region in [region_from_json(each.region)]
         ],
+        "drawn": [{**outline(region, size), "kind": kind} for kind, found in regions.items() for region in found],
     }
 
 

@@ -115,11 +115,11 @@ def part_rows(run: Run, parts: dict[str, list[Judged]]) -> list[Row]:
     """The main measure with its interval in each part that has answers that count."""
     rows = []
     for name, judged in parts.items():
-        counted = [one for one in judged if one.points.get(run.main) is not None]
-        if counted:
-            low, high = mean_intervals(counted)[run.main]
-            value = mean_points(counted)[run.main]
-            rows.append({"name": name, "n": len(counted), "value": value, "low": low, "high": high})
+        counted = [one for one in judged if run.worth(one) is not None]
+        if counted and run.single is not None:
+            low, high = mean_intervals(counted)[run.single]
+            rows.append({"name": name, "n": len(counted), "value": mean_points(counted)[run.single],
+                         "low": low, "high": high})  # fmt: skip
     return rows
 
 
@@ -135,7 +135,7 @@ def risk_coverage(run: Run) -> Row | None:
     found = [
         (prediction.logprob, judged.picture, 1 - points, prediction.id)
         for prediction, judged in run.answered
-        if prediction.logprob is not None and (points := judged.points.get(run.main)) is not None
+        if prediction.logprob is not None and (points := run.worth(judged)) is not None
     ]
     if len({logprob for logprob, *_ in found}) < 2:
         return None
@@ -193,7 +193,7 @@ def answer_facts(run: Run) -> Row:
     answers = Counter((prediction.answer or "").strip() for prediction, _ in run.answered)
     points: dict[str, list[float]] = {}
     for prediction, judged in run.answered:
-        worth = judged.points.get(run.main)
+        worth = run.worth(judged)
         points.setdefault((prediction.answer or "").strip(), []).extend([] if worth is None else [worth])
     total = max(answers.total(), 1)
     ordered = sorted(answers.items(), key=lambda item: (-item[1], item[0]))[:COMMONEST]

@@ -88,9 +88,9 @@ def noise_charts(runs: Sequence[Run]) -> list[Row]:
     charts = []
     for task, group in by_task(runs).items():
         series: dict[str, list[Run]] = {}
+        told = [facet for facet in ("form", "way", "data") if len({run.facets[facet] for run in group}) > 1]
         for run in group:
-            rest = [text for facet, text in run.facets.items() if facet not in ("noise", "limit")]
-            series.setdefault(", ".join(rest), []).append(run)
+            series.setdefault(", ".join(run.facets[facet] for facet in ("model", *told)), []).append(run)
         noisy = {name: sorted(each, key=lambda r: r.header.noise) for name, each in series.items()
                  if len({run.header.noise for run in each}) > 1}  # fmt: skip
         if not noisy:
@@ -166,7 +166,7 @@ def facet_tables(runs: Sequence[Run], facet: str) -> list[Row]:
             "model": group[0].model,
             "rows": [
                 {**run.result["measures"][run.main], "name": run.facets[facet], "unread": run.result["unread"],
-                 "seconds": run.result["seconds_per_answer"]}
+                 "seconds": run.result["seconds_per_answer"], "tokens": run.result["tokens_per_answer"]}
                 for run in group
             ],
         }
@@ -191,12 +191,14 @@ def pair(first: Run, second: Run, photos: Photos, few: int) -> Row:
     result = compare(first.content, second.content, second.matching)
     unlike = second.unlike(first)
     sides = [", ".join(run.facets[facet] for facet in unlike) or run.name for run in (second, first)]
+    described = second.measure(result["main"])
     shows = "model" in unlike or few <= MOST_FULL
     return {
         **result["measures"][result["main"]],
+        "unit": described.unit if described else "share",
         "task": second.task.title,
         "names": sides,
-        "measure": second.result["measures"][result["main"]]["title"],
+        "measure": described.title if described else result["main"],
         "pictures": result["pictures"],
         "won": flips(first, second, result["won"], photos) if shows else [],
         "lost": flips(first, second, result["lost"], photos) if shows else [],

@@ -77,6 +77,7 @@ def run_parts(runs: Sequence[Run], photos: Photos) -> list[dict[str, Any]]:
             "title": run.task.title,
             "label": names[run.sha256],
             "main": run.result["measures"][run.main],
+            "single": single_title(run),
             "majority": run.result["majority"],
             "result": run.result,
             "cases": [case(run, each, photos) for each in worst(run)],
@@ -95,6 +96,12 @@ def run_parts(runs: Sequence[Run], photos: Photos) -> list[dict[str, Any]]:
     ]
 
 
+def single_title(run: Run) -> str:
+    """The title of the measure by which single answers are weighed."""
+    described = run.measure(run.single or "")
+    return described.title if described else run.single or ""
+
+
 def share(value: float | None) -> str:
     """A share in per cent with one decimal, without the sign; a dash where there is none."""
     return "\u2013" if value is None else f"{100 * value:.1f}"
@@ -105,6 +112,6 @@ def percentage(value: float) -> str:
     return f"{100 * min(max(value, 0.0), 1.0):.2f}%"
 
 
-def signed(value: float) -> str:
-    """A difference of shares in points of per cent, with its sign."""
-    return f"{100 * value:+.1f}".replace("-", "\u2212")
+def signed(value: float, unit: str = "share") -> str:
+    """A difference with its sign; of shares in points of per cent."""
+    return (f"{100 * value:+.1f}" if unit == "share" else f"{value:+.3g}").replace("-", "\u2212")

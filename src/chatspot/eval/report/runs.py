@@ -13,11 +13,10 @@ from chatspot.errors import DataError
 from chatspot.eval.matching import DEFAULT_RULE
 from chatspot.eval.predictions import Header, Prediction, PredictionsFile, read_predictions
 from chatspot.eval.score import score, with_matching
-from chatspot.eval.tasks import Judged, Measure, Task, find_task
+from chatspot.eval.tasks import TASKS, Judged, Measure, Task, find_task
+from chatspot.eval.ways import FOCAL, WAYS, find_way
 
 MOST_FULL = 4  # of so many runs each is told in full; of more, the first of each task and model (our choice)
-WAYS = {"focal": "focal view", "text": "coordinates as text", "painted": "painted box", "crop": "crop",
-        "mask": "mask overlay"}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,10 +80,18 @@ class Run:
             groups.setdefault(prediction.picture, []).append(prediction)
         return groups
 
-    def points(self, name: str) -> float | None:
-        """What one answer gets of the main measure; None where it was not answered or does not count."""
-        judged = self.judged.get(name)
-        return judged.points.get(self.main) if judged else None
+    @cached_property
+    def single(self) -> str | None:
+        """The measure by which single answers are right or wrong: the main one, or the first that is a mean where that
+        is none (CIDEr); None where it is no share."""
+        points = next(iter(self.judged.values())).points
+        name = self.main if self.main in points else next(iter(points))
+        described = self.measure(name)
+        return name if described is None or described.unit == "share" else None
+
+    def worth(self, judged: Judged) -> float | None:
+        """What one answer gets, 0 to 1; None where it does not count."""
+        return None if self.single is None else judged.points.get(self.single)
 
     def measure(self, name: str) -> Measure | None:
         """How the task describes a measure; None for those that every task has, such as the mean over classes."""
@@ -97,7 +104,7 @@ class Run:
         return {
             "model": self.model,
             "form": f"by {header.form}",
-            "way": WAYS.get(header.way, header.way),
+            "way": find_way(header.way).title,
             "noise": f"noise {header.noise:g}" if header.noise else "no noise",
             "data": str(header.data.get("folder", "")),
             "limit": f"{header.limit:,} drawn" if header.limit else "all",
@@ -115,7 +122,7 @@ class Run:
 
 
 def open_runs(files: Sequence[Path], matching: str = DEFAULT_RULE) -> list[Run]:
-    """The runs of predictions files, in their order. Raises ``DataError`` for a file that cannot be read or scored, for
+    """The runs of predictions files, ``ordered``. Raises ``DataError`` for a file that cannot be read or scored, for
     none at all, and for one that is given twice."""
     if not files:
         raise DataError("a report needs at least one predictions file; make one with 'chatspot eval predict'")
@@ -129,8 +136,24 @@ def open_runs(files: Sequence[Path], matching: str = DEFAULT_RULE) -> list[Run]:
         if run.sha256 in seen:
             raise DataError(f"{run.name} and {seen[run.sha256]} hold the same predictions; give each once")
         seen[run.sha256] = run.name
+    runs = ordered(runs)
     full = leading(runs)
     return [replace(run, full=run in full) for run in runs]
+
+
+def ordered(runs: Sequence[Run]) -> list[Run]:
+    """The runs by task, model (as they were given), noise, form and way, the plainest first, wherever their files come
+    in the list: the page does not depend on how a shell sorts names."""
+    models = list(dict.fromkeys(run.model for run in runs))
+    tasks, ways = list(TASKS), list(reversed(WAYS))
+
+    def place(run: Run) -> tuple[Any, ...]:
+        header = run.header
+        focal_first = (header.way != FOCAL.name, ways.index(header.way))
+        return (tasks.index(header.task), models.index(run.model), header.noise, run.task.forms.index(header.form),
+                *focal_first, header.limit is not None, run.sha256)  # fmt: skip
+
+    return sorted(runs, key=place)
 
 
 def labels(runs: Sequence[Run]) -> dict[str, str]:
@@ -144,11 +167,11 @@ def labels(runs: Sequence[Run]) -> dict[str, str]:
 
 
 def leading(runs: Sequence[Run]) -> list[Run]:
-    """The runs that are told in full: all of a few, otherwise the first of each task, data and model without noise."""
+    """The runs that are told in full: all of a few, otherwise the first of each task, data and model."""
     if len(runs) <= MOST_FULL:
         return list(runs)
     first: dict[tuple[str, str, str], Run] = {}
-    for run in sorted(runs, key=lambda each: bool(each.header.noise)):  # stable: the files' order otherwise
+    for run in runs:
         first.setdefault((run.header.task, str(run.header.data), run.model), run)
     return [run for run in runs if run in first.values()]
 
