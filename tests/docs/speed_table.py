@@ -21,7 +21,7 @@ def speed_table(results: Path) -> str:
     ]
     first, machine = found["rows"][0], found["machine"]
     note = (
-        f"{first['dialogues']} dialogues about {first['pictures']} pictures, one pass; {machine['processor']}, "
+        f"{first['dialogues']:.0f} dialogues about {first['pictures']:.0f} pictures, one pass; {machine['processor']}, "
         f"{machine['cores']} cores, PyTorch {found['torch']}, {found['date'][:10]}."
     )
     return "\n".join([*lines, "", note])
