@@ -1,9 +1,10 @@
-"""A real browser for tests: Debian's Chromium, driven by Playwright."""
+"""A real browser for tests, Debian's Chromium driven by Playwright, and Node.js."""
 
 from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -29,6 +30,15 @@ def chromium() -> str:
     if not found:
         pytest.skip(f"no browser: install Debian's chromium, or set {CHROMIUM_VARIABLE} to a Chromium's path")
     return found
+
+
+def node(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Node.js run with these arguments and environment variables. Skips where there is none."""
+    found = shutil.which("node")
+    if not found:
+        pytest.skip("no Node.js: install Debian's nodejs")
+    given = {**os.environ, **variables}
+    return subprocess.run([found, *arguments], env=given, capture_output=True, text=True, timeout=120, check=False)
 
 
 @contextmanager

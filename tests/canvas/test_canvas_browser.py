@@ -375,6 +375,58 @@ def test_a_huge_picture_is_drawn_and_pointed_at(board: Opener) -> None:
         assert red < 60 < 200 < blue
 
 
+def pointer(found: Board, kind: str, what: str, place: Place, **given: float) -> None:
+    """An event of a pointer that Playwright has none of."""
+    x, y = found.at(*place)
+    settings = {"pointerType": kind, "clientX": x, "clientY": y, "button": 0, "bubbles": True, "pointerId": 7, **given}
+    script = (
+        "document.querySelector('#host').shadowRoot.querySelector('.pad').dispatchEvent(new PointerEvent(...given))"
+    )
+    found.do(script, [f"pointer{what}", settings])
+
+
+def stroke(found: Board, kind: str, **given: float) -> None:
+    pointer(found, kind, "down", (0.2, 0.2), **given)
+    pointer(found, kind, "move", (0.5, 0.6), **given)
+    pointer(found, kind, "up", (0.5, 0.6), **given)
+
+
+def test_a_pen_draws_and_the_hand_that_holds_it_does_not(board: Opener) -> None:
+    with board() as found:
+        stroke(found, "touch", width=90, height=70)
+        assert found.regions == []
+        stroke(found, "pen")
+        near(found.regions[0], {"box": [0.2, 0.2, 0.5, 0.6]})
+        stroke(found, "touch", width=20, height=20)
+        assert len(found.regions) == 1
+        found.page.wait_for_timeout(800)  # the pen is away
+        stroke(found, "touch", width=20, height=20)
+        assert len(found.regions) == 2
+        found.do("canvas.tool = 'brush', canvas.selected = null, canvas.brushSize = 0.1")
+        stroke(found, "pen")
+        stroke(found, "pen", button=5)  # its eraser
+        assert len(found.regions) == 2
+        pointer(found, "pen", "down", (0.2, 0.2))
+        pointer(found, "pen", "cancel", (0.2, 0.2))
+        assert len(found.regions) == 2
+
+
+def test_a_canvas_to_look_at_changes_nothing(board: Opener) -> None:
+    with board() as found:
+        found.do("canvas.regions = [{region: {box: [0.2, 0.2, 0.6, 0.6]}}], globalThis.shown = canvas.regions")
+        found.do("canvas.destroy(), globalThis.canvas = new canvas.constructor(host, {readOnly: true})")
+        found.do("canvas.addEventListener('select', ({detail}) => events.push({type: 'chosen', ...detail}))")
+        file = io.BytesIO()
+        Image.new("RGB", SIZE_WH, "white").save(file, "PNG")
+        found.show(file.getvalue(), found.do("shown"))
+        drag(found.page, found.at(0.4, 0.4), found.at(0.5, 0.5))
+        assert found.events("chosen")[0]["id"] == "r1"
+        press(found, "b", "Delete", "ArrowLeft", "Insert", "F2", "Control+z", "m")
+        drag(found.page, found.at(0.7, 0.7), found.at(0.9, 0.9))
+        assert found.do("canvas.tool") == "select"
+        assert found.regions == [{"box": [0.2, 0.2, 0.6, 0.6]}]
+
+
 def test_a_program_changes_regions_and_hears_of_it(board: Opener) -> None:
     with board() as found:
         assert found.do("canvas.add({region: {scribble: [[0.2, 0.2], [0.4, 0.3]], pen_wh: [0.02, 0.03]}})") == "r1"

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import numpy as np
 import pytest
 import shapely
 
+from browser import node
 from chatspot.canvas import module_folder, module_text
 from chatspot.errors import RegionError
 from chatspot.images.overlay import COLORS
@@ -23,15 +21,6 @@ HERE = Path(__file__).parent
 CASES: dict[str, list[dict[str, Any]]] = json.loads((HERE / "geometry.json").read_text("utf-8"))
 CLOSE = 1e-9
 PEN_CLOSE = 2e-3  # shapely's round pens are made of straight lines
-
-
-def node(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """Node.js run; the test is skipped where there is none."""
-    found = shutil.which("node")
-    if not found:
-        pytest.skip("no Node.js: install Debian's nodejs to test the canvas's JavaScript")
-    given = {**os.environ, **variables}
-    return subprocess.run([found, *arguments], env=given, capture_output=True, text=True, timeout=120, check=False)
 
 
 def bitmap_of(rows: list[str]) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from browser import node
 from chatspot import ChatSpot
 from chatspot.errors import ImageError, MessageError
 from chatspot.regions import Box, Mask, Point, Polygon, Region, Scribble
@@ -65,6 +66,14 @@ def test_the_browser_gets_an_upright_picture_of_a_bounded_size(tmp_path: Path) -
     (tmp_path / "shown.jpg").write_bytes(picker._picture)
     with Image.open(tmp_path / "shown.jpg") as shown:
         assert shown.size == (14, 4096)
+
+
+def test_the_module_is_one_that_can_be_run(tmp_path: Path) -> None:
+    module = tmp_path / "picker.mjs"
+    module.write_text(str(RegionPicker._esm), "utf-8")
+    script = "const { default: widget } = await import(process.env.MODULE); console.log(typeof widget.render)"
+    done = node("--input-type=module", "-e", script, MODULE=str(module))
+    assert done.stdout == "function\n", done.stderr
 
 
 def test_a_question_is_about_the_selected_region_or_all(photo: Image.Image, tiny_nano: Path) -> None:

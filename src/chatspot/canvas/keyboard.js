@@ -45,6 +45,7 @@ function actionOf(event, desk, onRegion) {
 
 function withControl({ key, shiftKey }, { editor }) {
   const letter = key.toLowerCase();
+  if (editor.readOnly) return null;
   if (letter === "y" || (letter === "z" && shiftKey)) return () => editor.redo();
   return letter === "z" ? () => editor.undo() : null;
 }

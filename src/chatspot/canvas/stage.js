@@ -26,6 +26,7 @@ export class Stage {
   #hintTimer = 0;
   #quiet = false;
   #buttons = new Map(); // by a region's id
+  #told = {}; // what was described last
 
   /** Fill `host`. `draw` gets drawPicture(context) and drawMarks(context); `resized` is called with a new size. */
   constructor(host, { draw, resized, focused, key }) {
@@ -102,6 +103,8 @@ export class Stage {
 
   /** Bring the list of regions and the pad's label up to date. */
   describe(label, entries, selected) {
+    if (label === this.#told.label && entries === this.#told.entries && selected === this.#told.selected) return;
+    this.#told = { label, entries, selected };
     if (this.pad.getAttribute("aria-label") !== label) this.pad.setAttribute("aria-label", label);
     const had = this.#root.activeElement?.dataset.region;
     const at = [...this.#buttons.keys()].indexOf(had);

@@ -81,7 +81,12 @@ function render({ model, el }) {
     button.addEventListener("click", () => (canvas.tool = tool));
     return [button, () => button.setAttribute("aria-pressed", String(canvas.tool === tool))];
   });
-  const enabled = { undo: () => canvas.canUndo, redo: () => canvas.canRedo, remove: () => canvas.selected, fit: () => true };
+  const enabled = {
+    undo: () => canvas.canUndo,
+    redo: () => canvas.canRedo,
+    remove: () => canvas.selected,
+    fit: () => canvas.size,
+  };
   const others = ACTIONS.map(({ act, label, icon }) => {
     const button = toolButton(label, icon);
     button.addEventListener("click", acts[act]);

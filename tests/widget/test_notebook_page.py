@@ -1,0 +1,33 @@
+"""The example of docs/notebook.md runs as it stands and prints what is shown."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from chatspot.model.nano import SHIPPED, shipped_file
+
+pytest.importorskip("anywidget", reason="pip install 'chatspot[widget]'")
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+@pytest.mark.skipif(
+    any(shipped_file(part) is None for part in SHIPPED), reason="nano's trained parts are not in this checkout yet"
+)
+def test_the_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    found = BLOCK.findall((ROOT / "docs" / "notebook.md").read_text("utf-8"))
+    assert [language for language, _ in found] == ["python", "python", "text"]
+    names: dict[str, object] = {}
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        for language, text in found:
+            if language == "python":
+                exec(text, names)
+    assert printed.getvalue() == found[-1][1]
