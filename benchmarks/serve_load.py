@@ -140,14 +140,13 @@ def same_answers(first: Sequence[Asked], second: Sequence[Asked]) -> dict[str, i
 def print_table(result: dict[str, Any]) -> None:
     """The result for people."""
     print(f"{result['model']}, {result['machine']['processor']}, {result['machine']['cores']} cores\n")
-    print(f"{'clients':30} {'n':>6} {'errors':>7} {'answers/s':>10} {'CPU s':>7} {'first p50':>10} {'p95':>7} {'total p50':>10} "
-          f"{'p95':>7} {'p99':>7}")  # fmt: skip
+    columns = ("n", "errors", "answers/s", "CPU s", "first p50", "p95", "total p50", "p95", "p99")
+    print(f"{'clients':30}" + "".join(f"{column:>10}" for column in columns))
     for one in result["rows"]:
         first, total = one["first_s"], one["total_s"]
-        print(f"{one['row']:30} {one['n']:>6} {sum(one['errors'].values()):>7} {one['answers_per_s']:>10.2f} "
-              f"{one['server_cpu_s_per_answer']:>7.3f} "
-              f"{first['p50']:>10.3f} {first['p95']:>7.3f} {total['p50']:>10.3f} {total['p95']:>7.3f} "
-              f"{total['p99']:>7.3f}")  # fmt: skip
+        seconds = (one["server_cpu_s_per_answer"], first["p50"], first["p95"], total["p50"], total["p95"], total["p99"])
+        print(f"{one['row']:30}{one['n']:>10}{sum(one['errors'].values()):>10}{one['answers_per_s']:>10.2f}"
+              + "".join(f"{value:>10.3f}" for value in seconds))  # fmt: skip
     times, same = result["batched_times_single"], result["same_answers"]
     print(f"\nbatched: {times} times one at a time (aim {AIM:g}: {'met' if times >= AIM else 'missed'}); of "
           f"{same['questions']} questions {same['alike']} answered alike")  # fmt: skip

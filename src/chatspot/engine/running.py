@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 
 DECODED_TOKENS = 16  # at most about so many tokens are decoded to say what came
+LIKE_LENGTH = 1.25  # of the shortest prompt; those that are read together are padded to the longest of them
 
 
 class GrowingAnswer:
@@ -79,17 +80,24 @@ class RunningBatch:
         return (padded + max(*left, *(one.max_new_tokens for one in prepared))) * rows <= self.most_tokens
 
     def join(self, prepared: Sequence[Prepared]) -> list[GrowingAnswer]:
-        """Read the prompts together, their pictures encoded or kept, and go on with all rows."""
+        """Read the prompts, those of like length together, their pictures encoded or kept; go on with all rows."""
+        if not prepared:
+            return []
         prompts = [one.prompt for one in prepared]
-        lanes = self.engine.lanes(prompts, self.engine.encoded([one.request for one in prepared], prompts))
+        views = self.engine.encoded([one.request for one in prepared], prompts)
+        groups = of_like_length([len(prompt.ids) for prompt in prompts])
+        lanes, *others = [self.engine.lanes([prompts[number] for number in group], views) for group in groups]
+        for other in others:
+            lanes.join(other)
         joined = [GrowingAnswer(self.engine, one.max_new_tokens) for one in prepared]
-        for answer, token, logprob in zip(joined, lanes.tokens.tolist(), lanes.logprobs.tolist(), strict=True):
+        ordered = [joined[number] for group in groups for number in group]
+        for answer, token, logprob in zip(ordered, lanes.tokens.tolist(), lanes.logprobs.tolist(), strict=True):
             answer.grow(token, logprob)
         if self.lanes is None:
             self.lanes = lanes
         else:
             self.lanes.join(lanes)
-        self.answers += joined
+        self.answers += ordered
         self.drop_ended()
         return joined
 
@@ -120,3 +128,17 @@ class RunningBatch:
             self.lanes = None
         elif self.lanes is not None:
             self.lanes.keep(rows)
+
+
+def of_like_length(lengths: Sequence[int]) -> list[list[int]]:
+    """The numbers of the lengths in groups, the longest of each at most LIKE_LENGTH of its shortest.
+
+    Prompts of a follow-up are three times as long as first questions, and reading takes time by the padded token.
+    """
+    groups: list[list[int]] = []
+    for number in sorted(range(len(lengths)), key=lambda n: lengths[n]):
+        if groups and lengths[number] <= LIKE_LENGTH * lengths[groups[-1][0]]:
+            groups[-1].append(number)
+        else:
+            groups.append([number])
+    return groups

@@ -11,15 +11,12 @@ from fastapi import FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from chatspot.serve import description
 from chatspot.serve.exchange import Exchange
 from chatspot.serve.front import CHAT_PATH, Front
-from chatspot.serve.protocol import ChatRequest
 from chatspot.serve.refusals import Refusal, as_json
 from chatspot.serve.service import ALIAS, Service
 from chatspot.serve.static import STATIC, StaticFiles
-
-REFERENCE = "#/components/schemas/{model}"
-
 
 VERSION = version("chatspot")
 
@@ -40,17 +37,17 @@ def make_app(service: Service) -> FastAPI:
     app.add_middleware(Front, service=service)
     app.add_exception_handler(HTTPException, unknown_address)
 
-    @app.post(CHAT_PATH, response_class=Response, responses=RESPONSES, openapi_extra=CHAT_BODY)
+    @app.post(CHAT_PATH, response_class=Response, responses=description.CHAT, openapi_extra=description.CHAT_BODY)
     async def chat_completions() -> Response:
         """Answer a conversation, at once or as a stream of events."""
         return Exchange(service)
 
-    @app.get("/v1/models")
+    @app.get("/v1/models", response_class=Response, responses=description.MODELS)
     async def models() -> Response:
         """The model."""
         return json_response({"object": "list", "data": [service.model_card()]})
 
-    @app.get("/v1/models/{name:path}")
+    @app.get("/v1/models/{name:path}", response_class=Response, responses=description.MODEL)
     async def model(name: str) -> Response:
         """The model, by its name or as "chatspot"."""
         card = service.model_card()
@@ -58,14 +55,14 @@ def make_app(service: Service) -> FastAPI:
             raise Refusal(404, "model_not_found", f"there is no model {name[:100]!r} here, it is {card['id']!r}")
         return json_response(card)
 
-    @app.get("/health")
+    @app.get("/health", response_class=Response, responses=description.HEALTH)
     async def health() -> Response:
         """Whether the model is loading, ready or failed, or the server closing; 200 when ready, else 503."""
         state = service.state
         said = {"status": state, "model": service.engine.name if service.engine else None, "version": VERSION}
         return json_response(said, 200 if state == "ready" else 503)
 
-    @app.get("/metrics")
+    @app.get("/metrics", response_class=Response, responses=description.METRICS)
     async def metrics() -> Response:
         """Counts and times for Prometheus."""
         return Response(service.metrics.text(service.gauges()), media_type="text/plain; version=0.0.4")
@@ -80,45 +77,15 @@ def make_app(service: Service) -> FastAPI:
             raise HTTPException(404)
         return found
 
-    schemas = ChatRequest.model_json_schema(ref_template=REFERENCE)
     generated = app.openapi
 
     def openapi() -> dict[str, Any]:
-        document = generated()
-        parts = {**schemas.pop("$defs", {}), "ChatRequest": schemas}
-        document.setdefault("components", {}).setdefault("schemas", {}).update(parts)
-        app.openapi_schema = document
-        return document
+        if app.openapi_schema is None:
+            app.openapi_schema = description.completed(generated())
+        return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
     return app
-
-
-CHAT_BODY = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": REFERENCE.format(model="ChatRequest")}}},
-    }
-}
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: {"description": "The answer; events where stream is true.", "content": {"text/event-stream": {}}},
-    **{
-        status: {"description": description}
-        for status, description in {
-            400: "The request cannot be answered as it is.",
-            401: "The API key is missing or wrong.",
-            403: "The server was asked under another name.",
-            404: "There is no such model.",
-            408: "The body came too slowly.",
-            413: "The body is too large.",
-            415: "The body is no plain JSON.",
-            429: "Too many requests; see Retry-After.",
-            502: "The remote model gave no whole answer.",
-            503: "The model is being opened or could not be, its server is away or busy, or this one is closing.",
-            504: "The answer took too long.",
-        }.items()
-    },
-}
 
 
 def json_response(value: dict[str, Any], status: int = 200) -> Response:

@@ -100,15 +100,14 @@ class Scheduler:
         self.out += [(job, Refusal(504, "timeout", "the answer took too long")) for job in late]
 
     def let_in(self) -> None:
-        """Waiting jobs join together while there is room, in their order, at most PREFILL_TOKENS padded tokens (or one
-        job). Where the engine cannot compute them together, each joins by itself, so that one fails alone."""
+        """Waiting jobs join together while there is room, in their order, at most PREFILL_TOKENS tokens (or one job).
+        Where the engine cannot compute them together, each joins by itself, so that one fails alone."""
         jobs: list[Job] = []
-        longest = 0
+        tokens = 0
         while self.waiting and len(self.running) + len(jobs) < self.most_rows:
             job = self.waiting[0]
-            longest = max(longest, job.prepared.prompt_tokens)
-            crowded = bool(jobs) and longest * (len(jobs) + 1) > PREFILL_TOKENS
-            if crowded or not self.batch.has_room(*(one.prepared for one in (*jobs, job))):
+            tokens += job.prepared.prompt_tokens
+            if (jobs and tokens > PREFILL_TOKENS) or not self.batch.has_room(*(one.prepared for one in (*jobs, job))):
                 break
             with self.changed:
                 jobs.append(self.waiting.popleft())
