@@ -28,7 +28,7 @@ def result_folder(tiny_nano, tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluated")
     boxes = [{"box": [0, 0, 50, 40], "label": "person"}, {"box": [10, 10, 60, 60], "label": "dog"}]
     data = write_folder(folder / "coco", [picture("one", *boxes), picture("two", *boxes, size=(60, 90))])
-    for name, options in {"on": (), "off": ("--no-focal-view", "--form", "point")}.items():
+    for name, options in {"on": (), "off": ("--way", "text", "--form", "point")}.items():
         predictions = folder / f"{name}.jsonl"
         said = run("predict", "--task", "coco", "--data", data, "--out", predictions, "--model", tiny_nano, "--device",
                    "cpu", "--batch", 3, *options)  # fmt: skip
@@ -55,7 +55,7 @@ def test_predictions_and_results_say_what_they_were_made_from(result_folder):
         assert result["command"] == header.command
         assert str(result_folder) not in json.dumps(result)  # no path of this machine
     assert results["off"]["command"] == (
-        "chatspot eval predict --task coco --form point --data PHOTOS/heldout/coco --model nano --no-focal-view "
+        "chatspot eval predict --task coco --form point --data PHOTOS/heldout/coco --model nano --way text "
         "--batch 3 --out off.jsonl"
     )
 

@@ -60,9 +60,9 @@ def test_each_result_is_a_row_in_a_fixed_order(tmp_path):
     table = results_table(read_results(folder))
     assert [row[1:5] for row in rows(table)] == [
         ["name the object (COCO)", "box", "focal view", "1,960"],
-        ["name the object (COCO)", "box", "numbers", "1,960"],
+        ["name the object (COCO)", "box", "coordinates as text", "1,960"],
         ["name the object (COCO)", "point", "focal view", "1,960"],
-        ["name the object (COCO)", "point", "numbers", "1,960 (drawn)"],
+        ["name the object (COCO)", "point", "coordinates as text", "1,960 (drawn)"],
         ["read the word (ICDAR 2015)", "box", "focal view", "315 (2 failed)"],
     ]
     assert rows(table)[0][5:] == ["right answers", "61.2 [59.0, 63.4]", "50.0 [45.0, 55.0]", "34.3", "20.0"]

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from chatspot.engine.torch_engine import TorchEngine
+    from chatspot.engine import Engine
+    from chatspot.eval.opening import Chosen
 
 eval_app = typer.Typer(name="eval", no_args_is_help=True, help="Measure how often the answers are right.")
 
 NANO = "chatspot-nano"
 Model = Annotated[str | None, typer.Option(help="Checkpoint folder or hub id; default: nano.")]
+EngineKind = Annotated[str, typer.Option("--engine", help="chatspot, huggingface or remote.")]
 FocalView = Annotated[
     bool | None, typer.Option("--focal-view/--no-focal-view", help="Default: as the checkpoint says.")
 ]
@@ -28,6 +30,10 @@ Data = Annotated[Path, typer.Option(help="Folder of region JSON lines or of a da
 FormOption = Annotated[
     str | None, typer.Option(help="How regions are pointed at: box, point, polygon, mask, scribble or picture.")
 ]
+WayOption = Annotated[
+    str | None, typer.Option("--way", help="How regions are shown: text, painted, crop, focal or mask; default: as the "
+                             "checkpoint says, text or focal.")
+]  # fmt: skip
 Noise = Annotated[float, typer.Option(min=0, max=0.99, help="Jitter boxes by this share of their sides (s).")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Ask only so many, drawn by a fixed seed.")]
 Batch = Annotated[int, typer.Option(min=1, help="Questions answered together.")]
@@ -56,55 +62,59 @@ class Asking:
     detections: Path | None
 
 
-@eval_app.command()
-def predict(
+def asked_and_scored(
+    context: typer.Context,
     task: TaskName,
     data: Data,
-    out: Annotated[Path, typer.Option(help="Predictions (JSON lines); an interrupted run goes on.")],
+    out: Annotated[Path, typer.Option(help="predict: predictions (JSON lines), an interrupted run goes on. run: folder "
+                                      "for predictions and result.")],
     form: FormOption = None,
     noise: Noise = 0.0,
     model: Model = None,
-    focal_view: FocalView = None,
-    limit: Limit = None,
-    ids: Ids = None,
-    split: Split = None,
-    detections: Detections = None,
-    batch: Batch = 16,
-    device: Device = "auto",
-) -> None:
-    """Ask all questions of a task about a folder of held-out pictures."""
-    asking = Asking(task, data, form, noise, limit, ids, split, detections)
-    ask_all(asking, out, model=model, focal_view=focal_view, batch=batch, device=device)
-
-
-@eval_app.command()
-def run(
-    task: TaskName,
-    data: Data,
-    out: Annotated[Path, typer.Option(help="Folder for predictions (.jsonl) and result (.json) of this run.")],
-    form: FormOption = None,
-    noise: Noise = 0.0,
-    model: Model = None,
-    focal_view: FocalView = None,
+    engine: EngineKind = "chatspot",
+    url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server (--engine remote).")] = None,
+    dialect: Annotated[
+        str | None, typer.Option(help="How another model writes regions; see 'chatspot regions list'.")
+    ] = None,
+    frame: Annotated[str | None, typer.Option(help="Where its numbers count; default: as its dialect says.")] = None,
+    blind: Annotated[bool, typer.Option("--blind", help="Leave the pictures out: what does language alone score?")] = (
+        False
+    ),
+    key_variable: Annotated[str | None, typer.Option(help="Environment variable with the server's key.")] = None,
+    name: Annotated[str | None, typer.Option(help="What result files call the model.")] = None,
+    way: WayOption = None,
     limit: Limit = None,
     ids: Ids = None,
     split: Split = None,
     detections: Detections = None,
     matching: Matching = None,
-    batch: Batch = 16,
+    batch: Batch = 32,
     device: Device = "auto",
-) -> None:
-    """Ask all questions of a task, and score the answers: predict and score in one."""
+) -> None:  # fmt: skip
+    """Both commands: what they ask is the same, run scores it too."""
+    from chatspot.eval.opening import Chosen
+
     asking = Asking(task, data, form, noise, limit, ids, split, detections)
-    name = "-".join([task, *([form] if form else []), *([f"s{noise:g}"] if noise else []),
-                     *([] if focal_view is None else ["focal" if focal_view else "text"])])  # fmt: skip
-    ask_all(asking, out / f"{name}.jsonl", model=model, focal_view=focal_view, batch=batch, device=device)
-    score_into(out / f"{name}.jsonl", out / f"{name}.json", matching)
+    chosen = Chosen(
+        model=model, engine=engine, url=url, dialect=dialect, frame=frame, blind=blind,  # type: ignore[arg-type]
+        key_variable=key_variable, device=device, way=way, name=name, parallel=batch,
+    )  # fmt: skip
+    if context.info_name == "predict":
+        ask_all(asking, out, chosen, batch)
+        return
+    stem = "-".join([task, *(each for each in (form, way, f"s{noise:g}" if noise else None) if each)])
+    ask_all(asking, out / f"{stem}.jsonl", chosen, batch)
+    score_into(out / f"{stem}.jsonl", out / f"{stem}.json", matching)
 
 
-def ask_all(asking: Asking, out: Path, *, model: str | None, focal_view: bool | None, batch: int, device: str) -> None:
+eval_app.command("predict", help="Ask all questions of a task about a folder of pictures.")(asked_and_scored)
+eval_app.command("run", help="Ask all questions of a task and score the answers.")(asked_and_scored)
+
+
+def ask_all(asking: Asking, out: Path, chosen: Chosen, batch: int) -> None:
     """Ask what is to be asked and write the predictions."""
     from chatspot.data.faults import Faults
+    from chatspot.eval.opening import open_engine as open_chosen
     from chatspot.eval.predict import RunFacts
     from chatspot.eval.predict import predict as predict_all
     from chatspot.eval.tasks import Draw, find_task, open_folder, questions_of, read_detections, read_ids
@@ -123,15 +133,17 @@ def ask_all(asking: Asking, out: Path, *, model: str | None, focal_view: bool | 
     )
     for kind, count in faults.counts.items():
         typer.echo(f"{asking.data}: {kind}: {count} (left out)", err=True)
-    engine, facts = open_engine(model, focal_view, device)
+    engine, facts = open_chosen(chosen)
     place = "PHOTOS/heldout" if folder.source is None else "ORIGINAL"
     files = {name: each.name for name in ("ids", "detections") if (each := getattr(asking, name))}
+    remote = {"url": "URL", "blind": chosen.blind or None} if chosen.url else {}
     command = spoken("predict", task=asking.task, form=questions[0].extra["form"], noise=asking.noise or None,
                      data=f"{place}/{asking.data.resolve().name}", model=facts["name"],
-                     focal_view=engine.settings.focal_view, limit=asking.limit, split=asking.split, **files,
+                     engine=None if chosen.engine == "chatspot" else chosen.engine, dialect=chosen.dialect,
+                     frame=chosen.frame, **remote, way=chosen.way, limit=asking.limit, split=asking.split, **files,
                      batch=batch, out=out.name)  # fmt: skip
     run_facts = RunFacts(facts, {**folder.facts(), **files}, command, asking.limit)
-    outcome = predict_all(engine, questions, out, run_facts, batch=batch)
+    outcome = predict_all(engine, questions, out, run_facts, batch=batch, way=chosen.way)
     typer.echo(f"{out}: {len(questions)} questions, {outcome.there} were answered before, {outcome.asked} now"
                + (f", {outcome.failed} failed (see their lines' \"error\")" if outcome.failed else ""))  # fmt: skip
 
@@ -274,17 +286,13 @@ def transcript(
     typer.echo(f"overlays on the photos: {photos} (not for passing on)")
 
 
-def open_engine(model: str | None, focal_view: bool | None, device: str) -> tuple[TorchEngine, dict[str, Any]]:
+def open_engine(model: str | None, focal_view: bool | None, device: str) -> tuple[Engine, dict[str, Any]]:
     """The engine over a checkpoint (None: nano), and what result files say of the model."""
-    from chatspot.engine.torch_engine import TorchEngine
-    from chatspot.eval.provenance import model_facts, nano_facts
-    from chatspot.model.checkpoint import load_checkpoint
-    from chatspot.model.nano import nano_checkpoint
+    from chatspot.eval.opening import Chosen
+    from chatspot.eval.opening import open_engine as open_chosen
 
-    checkpoint = load_checkpoint(nano_checkpoint() if model is None else model)
-    engine = TorchEngine(checkpoint, device=device, focal_view=focal_view)
-    facts = nano_facts(NANO) if model is None else model_facts(checkpoint.path, Path(model).name)
-    return engine, {**facts, "dtype": str(engine.dtype).removeprefix("torch.")}
+    way = None if focal_view is None else "focal" if focal_view else "text"
+    return open_chosen(Chosen(model=model, device=device, way=way))
 
 
 def spoken(command: str, **options: Any) -> str:
@@ -303,11 +311,11 @@ def spoken(command: str, **options: Any) -> str:
 
 def summary(result: dict[str, Any]) -> str:
     """A result for the terminal."""
-    from chatspot.eval.tables import WAYS, in_unit, with_interval
+    from chatspot.eval.tables import in_unit, way_title, with_interval
 
     noise = f", s = {result['noise']:g}" if result["noise"] else ""
     lines = [
-        f"{result['task']} by {result['form']}{noise}, shown as {WAYS.get(result['way'], result['way'])}: "
+        f"{result['task']} by {result['form']}{noise}, shown as {way_title(result['way'])}: "
         f"{result['n']} answers about {result['pictures']} pictures",
         f"  {'':44} {'result':>20}  {'chance':>6}  {'n':>6}",
     ]

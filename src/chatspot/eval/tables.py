@@ -11,16 +11,10 @@ from chatspot.data.saving import write_whole
 from chatspot.errors import DataError
 from chatspot.eval.score import FORMAT, KIND
 from chatspot.eval.tasks import TASKS, find_task
+from chatspot.eval.ways import FOCAL, WAYS
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 COLUMNS = ("model", "task", "pointed by", "shown", "n", "measure", "result", "by class %", "majority %", "chance %")
-WAYS = {  # what a model is shown of a region (eval.ways), in a word or two
-    "focal": "focal view",
-    "text": "numbers",
-    "painted": "painted box",
-    "crop": "crop",
-    "mask": "mask over it",
-}
 
 
 def read_results(folder: Path) -> list[dict[str, Any]]:
@@ -44,7 +38,7 @@ def read_results(folder: Path) -> list[dict[str, Any]]:
 
 def place(result: dict[str, Any]) -> tuple[Any, ...]:
     """Where a result stands in the table: by model, task, form, way, noise and date."""
-    tasks, ways = list(TASKS), list(WAYS)
+    tasks, ways = list(TASKS), [FOCAL.name, *WAYS]
     way = ways.index(result["way"]) if result["way"] in ways else len(ways)
     return (result["model"]["name"], tasks.index(result["task"]), result["form"], way, result["noise"], result["date"])
 
@@ -85,7 +79,7 @@ def row(result: dict[str, Any]) -> list[str]:
         str(result["model"]["name"]),
         find_task(result["task"]).title,
         result["form"] + noise,
-        WAYS.get(result["way"], result["way"]),
+        way_title(result["way"]),
         count,
         main["title"],
         with_interval(main),
@@ -93,6 +87,11 @@ def row(result: dict[str, Any]) -> list[str]:
         f"{100 * result['majority']['accuracy']:.1f}" if result["majority"] else "",
         in_unit(main["chance"], main["unit"]),
     ]
+
+
+def way_title(name: str) -> str:
+    """How regions are shown, in a word or two."""
+    return WAYS[name].title if name in WAYS else name
 
 
 def with_interval(measure: dict[str, Any]) -> str:

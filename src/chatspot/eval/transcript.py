@@ -13,6 +13,7 @@ import hashlib
 import math
 import subprocess
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +22,10 @@ from PIL import Image, ImageFilter
 
 from chatspot.engine.interface import Engine
 from chatspot.errors import DataError, ImageError
-from chatspot.eval.predict import answered
+from chatspot.eval.predict import answered, made_ready
 from chatspot.eval.predictions import Prediction
 from chatspot.eval.tasks import TASKS, Judged, Question, Task, find_task, questions_of
+from chatspot.eval.ways import way_of
 from chatspot.images import draw_regions, open_image
 from chatspot.regions import Box, Point, Region
 
@@ -86,7 +88,12 @@ def rank(question: Question) -> bytes:
 def exchanges(engine: Engine, questions: Sequence[Question]) -> list[Exchange]:
     """Ask the questions. Raises ``DataError`` when one cannot be answered."""
     asked = []
-    for question, prediction in zip(questions, answered(engine, questions), strict=True):
+    coming = made_ready(engine, way_of(engine, None), questions, ahead=len(questions))
+    with closing(coming):
+        some = answered(engine, coming, most=max(len(questions), 1), keep_prompts=False)
+        found = {prediction.id: prediction for predictions in some for prediction in predictions}
+    for question in questions:
+        prediction = found[question.id]
         if prediction.error is not None:
             raise DataError(f"{question.id} could not be answered: {prediction.error}")
         asked.append(Exchange(question, prediction, find_task(question.task).judge(prediction)))
