@@ -206,6 +206,8 @@ def test_in_jupyterlab(browser: Browser, folder: Path) -> None:
         notebook_server(folder, "jupyterlab", *options) as address,
         quiet_tab(browser, f"{address}/lab/tree/notebook.ipynb?reset") as page,
     ):
+        dialog = page.locator("dialog.jp-Dialog")  # a slow server asks for the kernel
+        page.add_locator_handler(dialog, lambda: dialog.locator(".jp-mod-accept").click())
         first, second = (page.locator(".jp-Notebook .jp-CodeCell").nth(number) for number in (0, 1))
         first.locator(".cm-content").click()
         page.get_by_title("Kernel status: Idle").or_(page.get_by_text("| Idle")).first.wait_for()
