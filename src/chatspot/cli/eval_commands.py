@@ -89,6 +89,7 @@ def asked_and_scored(
     detections: Detections = None,
     matching: Matching = None,
     batch: Batch = 32,
+    keep_prompts: Annotated[bool, typer.Option("--keep-prompts", help="Keep prompts whole, not their hashes.")] = False,
     device: Device = "auto",
 ) -> None:  # fmt: skip
     """Both commands: what they ask is the same, run scores it too."""
@@ -100,10 +101,10 @@ def asked_and_scored(
         key_variable=key_variable, device=device, way=way, name=name, parallel=batch,
     )  # fmt: skip
     if context.info_name == "predict":
-        ask_all(asking, out, chosen, batch)
+        ask_all(asking, out, chosen, batch, keep_prompts)
         return
     stem = "-".join([task, *(each for each in (form, way, f"s{noise:g}" if noise else None) if each)])
-    ask_all(asking, out / f"{stem}.jsonl", chosen, batch)
+    ask_all(asking, out / f"{stem}.jsonl", chosen, batch, keep_prompts)
     score_into(out / f"{stem}.jsonl", out / f"{stem}.json", matching)
 
 
@@ -111,7 +112,7 @@ eval_app.command("predict", help="Ask all questions of a task about a folder of 
 eval_app.command("run", help="Ask all questions of a task and score the answers.")(asked_and_scored)
 
 
-def ask_all(asking: Asking, out: Path, chosen: Chosen, batch: int) -> None:
+def ask_all(asking: Asking, out: Path, chosen: Chosen, batch: int, keep_prompts: bool) -> None:
     """Ask what is to be asked and write the predictions."""
     from chatspot.data.faults import Faults
     from chatspot.eval.opening import open_engine as open_chosen
@@ -143,7 +144,7 @@ def ask_all(asking: Asking, out: Path, chosen: Chosen, batch: int) -> None:
                      frame=chosen.frame, **remote, way=chosen.way, limit=asking.limit, split=asking.split, **files,
                      batch=batch, out=out.name)  # fmt: skip
     run_facts = RunFacts(facts, {**folder.facts(), **files}, command, asking.limit)
-    outcome = predict_all(engine, questions, out, run_facts, batch=batch, way=chosen.way)
+    outcome = predict_all(engine, questions, out, run_facts, batch=batch, way=chosen.way, keep_prompts=keep_prompts)
     typer.echo(f"{out}: {len(questions)} questions, {outcome.there} were answered before, {outcome.asked} now"
                + (f", {outcome.failed} failed (see their lines' \"error\")" if outcome.failed else ""))  # fmt: skip
 
@@ -217,6 +218,21 @@ def pictures(
     from chatspot.eval.tasks import write_drawn_pictures
 
     typer.echo(f"wrote {out}: {count} pictures, SHA-256 of their names {write_drawn_pictures(instances, count, out)}")
+
+
+@eval_app.command()
+def ways(
+    predictions: Annotated[list[Path], typer.Argument(help="Predictions of the same task, shown in several ways.")],
+    matching: Matching = None,
+) -> None:
+    """Show what each way to point is worth and what it costs: one line for each model and way, as Markdown."""
+    from chatspot.eval.matching import DEFAULT_RULE
+    from chatspot.eval.predictions import read_predictions
+    from chatspot.eval.score import score as score_file
+    from chatspot.eval.ways import table_of_ways
+
+    results = [score_file(read_predictions(file), matching or DEFAULT_RULE) for file in predictions]
+    typer.echo(table_of_ways(results), nl=False)
 
 
 @eval_app.command()
