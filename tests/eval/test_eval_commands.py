@@ -6,6 +6,7 @@ import json
 import os
 
 import pytest
+from original_files import coco_val, detections
 from reference import picture, write_folder
 from typer.testing import CliRunner
 
@@ -114,3 +115,46 @@ def test_held_out_photos_are_asked_with_the_engine_that_answers_for_real(photos,
         run("predict", "--task", task, "--data", photos / "heldout" / folder, "--out", out, "--model", tiny_nano,
             "--device", "cpu", "--limit", 3)  # fmt: skip
         assert "3 answers about" in run("score", out, "--matching", "words")
+
+
+def test_run_asks_and_scores_in_one(result_folder, tiny_nano, tmp_path):
+    said = run("run", "--task", "coco", "--data", result_folder / "coco", "--out", tmp_path, "--noise", 0.2, "--model",
+               tiny_nano, "--device", "cpu", "--matching", "words")  # fmt: skip
+    assert "coco by box, s = 0.2, shown as focal view: 4 answers about 2 pictures" in said
+    result = json.loads((tmp_path / "coco-s0.2.json").read_text("utf-8"))
+    assert (result["noise"], result["matching"]) == (0.2, {"rule": "words", "agreement": None})
+    assert "--noise 0.2" in result["command"]
+    for title in ("right answers", "mean over classes", "names the neighbour, of all answers", "AP without ranking"):
+        assert title in said
+
+
+def test_two_files_are_compared(result_folder, tmp_path):
+    said = run("compare", result_folder / "on.jsonl", result_folder / "off.jsonl", "--matching", "words", "--out",
+               tmp_path / "c.json")  # fmt: skip
+    assert "coco: nano by point (text, s = 0) against nano by box (focal, s = 0), 4 questions about 2 pictures" in said
+    assert "accuracy" in said
+    assert json.loads((tmp_path / "c.json").read_text("utf-8"))["kind"] == "comparison"
+
+
+def test_the_tasks_are_listed():
+    said = run("list")
+    for name in ("coco", "detected", "presence", "count", "ground", "vizwiz", "pointqa"):
+        assert f"\n{name} " in f"\n{said}"
+    assert "or the original files of coco_val" in said
+
+
+def test_pictures_are_drawn_and_asked_alone(tiny_nano, tmp_path):
+    folder = coco_val(tmp_path / "coco")
+    said = run("pictures", folder / "annotations" / "instances_val2017.json", "--n", 2, "--out", tmp_path / "two.txt")
+    assert f"wrote {tmp_path / 'two.txt'}: 2 pictures, SHA-256 of their names" in said
+    (tmp_path / "one.txt").write_text("# one\ncoco:285\n", "utf-8")
+    boxes = detections(tmp_path / "dino.json", [(285, "cow", (20, 5, 160, 90), 0.8)])
+    out = tmp_path / "p.jsonl"
+    said = run("predict", "--task", "detected", "--data", folder, "--ids", tmp_path / "one.txt", "--detections", boxes,
+               "--out", out, "--model", tiny_nano, "--device", "cpu")  # fmt: skip
+    assert "1 questions, 0 were answered before, 1 now" in said
+    header = read_predictions(out).header
+    assert (header.data["source"], header.data["ids"], header.data["detections"]) == (
+        "coco_val", "one.txt", "dino.json",
+    )  # fmt: skip
+    assert "--data ORIGINAL/coco" in header.command

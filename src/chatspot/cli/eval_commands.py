@@ -38,6 +38,7 @@ Noise = Annotated[float, typer.Option(min=0, max=0.99, help="Jitter boxes by thi
 Limit = Annotated[int | None, typer.Option(min=1, help="Ask only so many, drawn by a fixed seed.")]
 Batch = Annotated[int, typer.Option(min=1, help="Questions answered together.")]
 Split = Annotated[str | None, typer.Option(help="Split of the original files; default: a held-out one.")]
+Source = Annotated[str | None, typer.Option(help="Format of the original files, for users' own: voc, yolo, ...")]
 Ids = Annotated[Path | None, typer.Option(help="File of picture names (coco:139), one a line: ask about these alone.")]
 
 
@@ -59,6 +60,7 @@ class Asking:
     limit: int | None
     ids: Path | None
     split: str | None
+    source: str | None
     detections: Path | None
 
 
@@ -86,6 +88,7 @@ def asked_and_scored(
     limit: Limit = None,
     ids: Ids = None,
     split: Split = None,
+    source: Source = None,
     detections: Detections = None,
     matching: Matching = None,
     batch: Batch = 32,
@@ -95,7 +98,7 @@ def asked_and_scored(
     """Both commands: what they ask is the same, run scores it too."""
     from chatspot.eval.opening import Chosen
 
-    asking = Asking(task, data, form, noise, limit, ids, split, detections)
+    asking = Asking(task, data, form, noise, limit, ids, split, source, detections)
     chosen = Chosen(
         model=model, engine=engine, url=url, dialect=dialect, frame=frame, blind=blind,  # type: ignore[arg-type]
         key_variable=key_variable, device=device, way=way, name=name, parallel=batch,
@@ -121,7 +124,7 @@ def ask_all(asking: Asking, out: Path, chosen: Chosen, batch: int, keep_prompts:
     from chatspot.eval.tasks import Draw, find_task, open_folder, questions_of, read_detections, read_ids
 
     task, faults = find_task(asking.task), Faults()
-    folder = open_folder(task, asking.data, asking.split)
+    folder = open_folder(task, asking.data, asking.split, asking.source)
     found = None if asking.detections is None else read_detections(asking.detections)
     questions = questions_of(
         task,
@@ -141,7 +144,8 @@ def ask_all(asking: Asking, out: Path, chosen: Chosen, batch: int, keep_prompts:
     command = spoken("predict", task=asking.task, form=questions[0].extra["form"], noise=asking.noise or None,
                      data=f"{place}/{asking.data.resolve().name}", model=facts["name"],
                      engine=None if chosen.engine == "chatspot" else chosen.engine, dialect=chosen.dialect,
-                     frame=chosen.frame, **remote, way=chosen.way, limit=asking.limit, split=asking.split, **files,
+                     frame=chosen.frame, **remote, way=chosen.way, limit=asking.limit, split=asking.split,
+                     source=asking.source, **files,
                      batch=batch, out=out.name)  # fmt: skip
     run_facts = RunFacts(facts, {**folder.facts(), **files}, command, asking.limit)
     outcome = predict_all(engine, questions, out, run_facts, batch=batch, way=chosen.way, keep_prompts=keep_prompts)

@@ -45,23 +45,29 @@ class Folder:
         return {"folder": name, "source": self.source.name, "split": self.split, "files_sha256": hashes}
 
 
-def open_folder(task: Task, path: Path, split: str | None = None) -> Folder:
-    """The folder's region JSON lines; without such, the first of the task's sources whose original files lie there.
+def open_folder(task: Task, path: Path, split: str | None = None, source: str | None = None) -> Folder:
+    """The folder's region JSON lines; without such, the first of the task's sources whose original files lie there, or
+    the named ``source``. Users' own formats have no file names to be known by: they are opened by name alone.
 
     Without a ``split`` a held-out one is taken where there is one. Raises ``DataError`` that says what was looked for.
     """
-    if (path / ANNOTATIONS).is_file() and split is None:
+    if (path / ANNOTATIONS).is_file() and split is None and source is None:
         return Folder(path)
+    if source is not None and source not in task.sources:
+        raise DataError(f"task {task.name} reads {', '.join(task.sources) or 'no source'}, not {source!r}")
     looked_for = []
-    for name in task.sources:
-        source = SOURCES[name]
-        for each in ordered_splits(source) if split is None else [split]:
+    for name in task.sources if source is None else [source]:
+        found = SOURCES[name]
+        if source is None and found.role == "own":
+            looked_for.append(f"{name} is opened by --source {name}")
+            continue
+        for each in ordered_splits(found) if split is None else [split]:
             try:
-                source.check(path, each)
+                found.check(path, each)
             except DataError as error:
                 looked_for.append(str(error))
             else:
-                return Folder(path, source, each)
+                return Folder(path, found, each)
     raise DataError(f"{path / ANNOTATIONS} does not exist, and no original files of task {task.name} lie there: "
                     f"{'; '.join(looked_for)[:600] or 'it reads no source'}")  # fmt: skip
 
