@@ -111,10 +111,12 @@ def write_transcript(asked: Sequence[Exchange], out: Path, photos: Path, facts: 
                         "runs/transcript")  # fmt: skip
     drawings, overlays = [], []
     for exchange in asked:
-        photo = open_image(exchange.question.image)
+        photo, region = open_image(exchange.question.image), exchange.question.region
+        if region is None:
+            raise DataError(f"a transcript shows questions about regions, {exchange.question.id} is about the picture")
         label = [exchange.prediction.answer]
-        overlays.append(draw_regions(enlarged(photo, DRAWING_SIDE), [exchange.question.region], label))
-        drawings.append(draw_regions(ground(photo), [exchange.question.region], label))
+        overlays.append(draw_regions(enlarged(photo, DRAWING_SIDE), [region], label))
+        drawings.append(draw_regions(ground(photo), [region], label))
     files = save_pictures(drawings, out)
     save_pictures(overlays, photos)
     page = out.with_name(out.name + ".md")
