@@ -6,6 +6,7 @@ import base64
 import http.client
 import io
 import json
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -97,12 +98,17 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 @contextmanager
-def serving(open_engine: Callable[[], Engine], *, ready: bool = True, **given: Any) -> Iterator[Running]:
-    """A server; ``given`` are ``Settings``, and ``Limits`` by their names."""
+def serving(
+    open_engine: Callable[[], Engine], *, ready: bool = True, send_buffer: int | None = None, **given: Any
+) -> Iterator[Running]:
+    """A server; ``given`` are ``Settings``, and ``Limits`` by their names. ``send_buffer`` bytes wait in a socket for
+    a client that does not read; the system's choice without it."""
     names = set(Limits.__dataclass_fields__)
     limits = replace(Limits(), **{name: value for name, value in given.items() if name in names})
     settings = Settings(limits, **{name: value for name, value in given.items() if name not in names})
     listener = server.listening("127.0.0.1", 0)
+    if send_buffer is not None:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
     service = Service(open_engine, settings)
     running = server.Server(service)
     thread = Thread(target=running.run, kwargs={"sockets": [listener]})

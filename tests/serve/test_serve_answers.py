@@ -22,6 +22,7 @@ from chatspot.serve.answers import Completion
 from chatspot.serve.limits import Limits
 from chatspot.serve.protocol import ChatRequest, UserMessage
 from chatspot.serve.reading import Asked, Telling
+from chatspot.serve.stops import Stops
 from chatspot.spot import ChatSpot
 
 BOX = [0.1, 0.2, 0.6, 0.9]
@@ -263,3 +264,50 @@ def test_regions_of_an_answer_are_given_in_the_form_of_a_request(engine: TorchEn
     prepared = engine.prepare(Request(Conversation((ask("Where?", images=0),)), ()))
     message = Completion(Asked(asked, prepared, image=1), "nano").whole(reply)["choices"][0]["message"]
     assert message["regions"] == [{"type": "region", "image": 1, "box": BOX}]
+
+
+# ------------------------------------------------------------------------------------------------ texts that end it
+
+
+@pytest.mark.parametrize("pieces", [["abcdef"], list("abcdef"), ["ab", "cde", "f"]])
+@pytest.mark.parametrize(
+    ("stops", "text"),
+    [
+        (["x"], "abcdef"), (["cd"], "ab"), (["abcdefg"], "abcdef"), (["a"], ""), (["f"], "abcde"),
+        (["de", "cd"], "ab"), (["bce", "bcd"], "a"), (["ef", "x"], "abcd"), (["fg", "def"], "abc"),
+    ],
+)  # fmt: skip
+def test_stops(pieces: list[str], stops: list[str], text: str):
+    found = Stops(stops)
+    said = ""
+    for number, piece in enumerate(pieces):
+        said += found.take(piece, ended=number == len(pieces) - 1)
+        assert text.startswith(said), "what was said cannot be taken back"
+        if found.met:
+            break
+    assert said == text == found.text
+    assert found.met == (text != "abcdef")
+
+
+def test_an_answer_ends_before_a_stop(running: Running, engine: TorchEngine, photo: Image.Image):
+    reply = wanted(engine, (ImagePart(), TextPart("What?")), photo, most=20)
+    stop = reply.text[5:7]
+    cut = reply.text[: reply.text.index(stop)]
+    messages: Any = chat(picture(photo), words("What?"))["messages"]
+    with running.client() as client:
+        for given in (stop, ["never comes", stop]):
+            whole = client.chat.completions.create(model="chatspot", messages=messages, max_tokens=20, stop=given)
+            assert (whole.choices[0].message.content, whole.choices[0].finish_reason) == (cut, "stop")
+            assert whole.usage is not None
+            assert 0 < whole.usage.completion_tokens < 20
+        with client.chat.completions.create(
+            model="chatspot", messages=messages, max_tokens=20, stop=stop, stream=True
+        ) as stream:
+            chunks = list(stream)
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == cut
+        assert chunks[-1].choices[0].finish_reason == "stop"
+        whole = client.chat.completions.create(model="chatspot", messages=messages, max_tokens=20, stop=["\x00"])
+        assert whole.choices[0].message.content == reply.text
+    scheduler = running.service.scheduler
+    assert scheduler is not None
+    assert len(scheduler.batch) == 0

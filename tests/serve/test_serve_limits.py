@@ -113,6 +113,19 @@ def test_who_leaves_is_not_answered_any_more(engine: TorchEngine, stream: bool):
         assert len(scheduler.batch) == 0
 
 
+def test_who_does_not_read_on_counts_as_gone(engine: TorchEngine):
+    """What fits into the buffers between the two is written; then the server waits for write_s, and no longer."""
+    with serving(lambda: engine, tokens=LONG, write_s=0.3, send_buffer=2048) as running, socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        connection.connect((running.host, running.port))
+        raw = json.dumps(long_chat(stream=True)).encode()
+        lines = ("POST /v1/chat/completions HTTP/1.1", "Host: x", "Content-Type: application/json")
+        connection.sendall("\r\n".join([*lines, f"Content-Length: {len(raw)}", "", ""]).encode() + raw)
+        running.until(lambda: running.service.metrics.clients_gone == 1)
+        assert running.service.metrics.answer_tokens == 0, "it was not answered to its end"
+        running.until(lambda: running.service.admission.inside == 0)
+
+
 def test_who_leaves_while_waiting_is_never_begun(engine: TorchEngine):
     with serving(lambda: engine, batch=1, tokens=LONG) as running, ThreadPoolExecutor(1) as pool:
         scheduler = running.service.scheduler

@@ -75,8 +75,10 @@ def as_json(name: str) -> dict[str, Any]:
 
 def responses(content: dict[str, Any], *faults: int) -> dict[int | str, dict[str, Any]]:
     """An address's responses: the ``content`` of 200, and the faults beside those of every address."""
-    described = {status: {"description": FAULTS[status], "content": as_json("Error")} for status in (401, 403, *faults)}
-    return {200: {"description": "The answer.", "content": content}, **described}
+    found: dict[int | str, dict[str, Any]] = {200: {"description": "The answer.", "content": content}}
+    for status in (401, 403, *faults):
+        found[status] = {"description": FAULTS[status], "content": as_json("Error")}
+    return found
 
 
 CHAT = responses(
@@ -84,10 +86,8 @@ CHAT = responses(
 )  # fmt: skip
 MODELS = responses(as_json("ModelList"), 503)
 MODEL = responses(as_json("Model"), 404, 503)
-HEALTH = {
-    **responses(as_json("Health")),
-    503: {"description": "Loading, failed or closing.", "content": as_json("Health")},
-}
+HEALTH = responses(as_json("Health"))
+HEALTH[503] = {"description": "Loading, failed or closing.", "content": as_json("Health")}
 METRICS = responses({"text/plain": {"schema": TEXT}})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pydantic_core
 from pydantic import ValidationError
@@ -14,7 +15,16 @@ from chatspot.messages import Conversation, ImagePart, Message, Part, RegionPart
 from chatspot.prompts import read_answer
 from chatspot.regions import region_from_json
 from chatspot.serve import protocol
-from chatspot.serve.limits import MOST_CHARACTERS, MOST_POINTS, MOST_RUNS, PIXEL_BYTES, VIEW_BYTES, Limits
+from chatspot.serve.limits import (
+    MOST_CHARACTERS,
+    MOST_FIELDS,
+    MOST_POINTS,
+    MOST_RUNS,
+    MOST_VALUES,
+    PIXEL_BYTES,
+    VIEW_BYTES,
+    Limits,
+)
 from chatspot.serve.pictures import decoded, picture_bytes, pixel_count
 from chatspot.serve.protocol import ChatRequest
 from chatspot.serve.refusals import Refusal
@@ -74,10 +84,14 @@ def prepared(engine: Engine, understood: Understood) -> Asked:
 
 def parsed(body: bytes) -> ChatRequest:
     """The body's fields."""
+    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MOST_VALUES:  # before they take a hundred times the room
+        raise Refusal(400, "request_too_complex", f"the request has more than {MOST_VALUES:,} values; send fewer "
+                      "regions or simpler ones")  # fmt: skip
     try:
         value = pydantic_core.from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise Refusal(400, "invalid_json", f"the body is no JSON: {error}") from error
+    check_fields(value)
     try:
         return ChatRequest.model_validate(value)
     except ValidationError as error:
@@ -87,6 +101,20 @@ def parsed(body: bytes) -> ChatRequest:
             raise Refusal(400, "unknown_field", f"the field {param} is not known here; leave it out",
                           param=param) from error  # fmt: skip
         raise Refusal(400, "invalid_value", f"{param or 'the body'}: {fault['msg']}", param=param or None) from error
+
+
+def check_fields(value: Any) -> None:
+    """Refuse an object with more fields than any has."""
+    inside = [value]
+    while inside:
+        one = inside.pop()
+        if isinstance(one, dict):
+            if len(one) > MOST_FIELDS:
+                raise Refusal(400, "request_too_complex", f"an object of the request has {len(one):,} fields, at most "
+                              f"{MOST_FIELDS} can be")  # fmt: skip
+            inside += one.values()
+        elif isinstance(one, list):
+            inside += one
 
 
 def places(location: tuple[int | str, ...]) -> Iterator[int | str]:
