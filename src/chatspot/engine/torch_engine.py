@@ -43,7 +43,7 @@ TEXT_LIMIT = 2048  # tokens of prompt and answer together; source: the paper
 CPU_CHUNK, GPU_CHUNK = 4, 32  # pictures that pass the tower together; on CPUs larger batches are slower (measured)
 BATCH_TOKENS = {"cpu": 4096, "cuda": 32768}  # padded prompt and answer tokens computed together; bounds the memory
 # Beginnings that prompts share are read first, in a pass of their own, where that saves so many tokens: a pass costs a
-# CPU as much as about 120 tokens (nano, measured), and a GPU thousands.
+# CPU as much as about 120 tokens (nano, by profile), and a GPU thousands.
 LEAST_SHARED = {"cpu": 256, "cuda": 16384}
 RUNNING_TOKENS = {"cpu": 8192, "cuda": 65536}  # the same for a batch that requests join; nano keeps 23 kB a token
 KEPT_BYTES = 64 * 2**20  # visual tokens that are kept; nano's are 18 kB a picture, the paper's 2 MB
