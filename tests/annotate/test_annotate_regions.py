@@ -104,4 +104,4 @@ def test_no_picture_outside_the_folder_is_named(folder: Path, tmp_path: Path, na
     file.write_text(json.dumps([{"file_name": name, "bbox": [1, 2, 3, 4]}]))
     found, faults = read(file, folder)
     assert found == {}
-    assert sum(faults.counts.values()) == 1
+    assert sum(faults.counts.values()) >= 1

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from chatspot.annotate.journal import Given, open_journal
 from chatspot.annotate.region_files import read_regions
@@ -170,7 +171,8 @@ def test_a_remote_model_that_is_away_ends_the_run_and_one_that_refuses_does_not(
 def test_a_picture_that_cannot_be_decoded_is_skipped(engine: TorchEngine, folder: Path, regions: Path, tmp_path: Path):
     """Its head is sound, so that it is found only when it is opened."""
     file = folder / "a.png"
-    file.write_bytes(file.read_bytes()[:-40])
+    Image.effect_noise((120, 80), 50).save(file, "JPEG")
+    file.write_bytes(file.read_bytes()[:2000])
     outcome, faults = run(engine, folder, regions, tmp_path / "j.jsonl")
     assert outcome == Outcome(5, 0, 0, 3)
     assert faults.counts["corrupt picture"] == 2

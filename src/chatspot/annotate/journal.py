@@ -19,6 +19,7 @@ from filelock import FileLock, Timeout
 from chatspot.errors import DataError
 
 KIND = "chatspot annotate"
+OPENING = b'{"kind": "chatspot annotate"'
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def whole_lines(file: Path) -> list[bytes]:
         raise DataError(f"{file} cannot be read ({error}); choose another --to") from error
     whole = content.rfind(b"\n") + 1
     if whole < len(content):
-        if not whole and not content.startswith(b'{"kind": "' + KIND.encode()[: max(len(content) - 10, 0)]):
+        if not whole and not (content.startswith(OPENING) or OPENING.startswith(content)):
             raise DataError(f"{file} is no journal of chatspot annotate; choose another --to")
         with file.open("r+b") as opened:
             opened.truncate(whole)
