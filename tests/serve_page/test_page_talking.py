@@ -117,7 +117,7 @@ def test_a_server_that_is_loading(browser: Browser):
 
     with serving(slowly, ready=False) as running:
         try:
-            with page_at(browser, running.url, wait=False, refused=["503"]) as site:
+            with page_at(browser, running.url, wait=False, refused=["status of 503"]) as site:
                 site.page.locator("#state[data-state=loading]").wait_for()
                 assert "being opened" in site.page.locator("#banner").inner_text()
                 site.open()
@@ -136,8 +136,8 @@ def test_a_server_that_is_busy(browser: Browser):
     engine.flowing.clear()
     with (
         serving(lambda: engine, batch=1, queue=0) as running,
-        page_at(browser, running.url, wait=False, refused=["429"]) as other,
-        page_at(browser, running.url, wait=False, refused=["429"]) as site,
+        page_at(browser, running.url, wait=False, refused=["status of 429"]) as other,
+        page_at(browser, running.url, wait=False, refused=["status of 429"]) as site,
     ):
         for one, text in ((other, "the first to come"), (site, "the second")):
             engine.answers.append(text)
@@ -156,7 +156,7 @@ def test_a_server_with_a_key(browser: Browser):
     engine = ToldEngine()
     with (
         serving(lambda: engine, api_key="a long secret") as running,
-        page_at(browser, running.url, wait=False, refused=["401"]) as site,
+        page_at(browser, running.url, wait=False, refused=["status of 401"]) as site,
     ):
         site.open()
         site.write("What is this?")
@@ -174,14 +174,14 @@ def test_what_cannot_be_answered_says_why(browser: Browser):
     engine = ToldEngine()
     with (
         serving(lambda: engine, regions=1) as running,
-        page_at(browser, running.url, wait=False, refused=["400"]) as site,
+        page_at(browser, running.url, wait=False, refused=["status of 400"]) as site,
     ):
         site.open()
         site.draw("box", (0.1, 0.1), (0.5, 0.5))
         site.draw("box", (0.3, 0.3), (0.9, 0.9))
         site.write("both?")
         site.send("failed")
-        assert "more regions than the server takes" in site.page.locator(".fault").last.inner_text()
+        assert "more regions than the server takes" in site.page.locator(".turn .fault").inner_text()
         site.page.keyboard.press("ArrowUp")
         assert site.question.startswith("[1] [2]"), "the question comes back"
 

@@ -88,8 +88,8 @@ async function openPicture(blob, name, begin = null) {
     showHint();
     allowAsking();
     say(`${name} opened, ${facts.width} by ${facts.height} pixels`);
-    if (begin && !matchMedia("(pointer: coarse)").matches) composer.focus();
-    else stage.canvas.focus();
+    stage.canvas.focus();
+    if (begin) goOnWriting();
   } catch (error) {
     note(`${name}: ${error.message}`);
   }
@@ -265,10 +265,16 @@ async function ask() {
   const turn = { id: crypto.randomUUID(), picture: stage.current, parts, style, answer: null };
   session.turns.push(turn);
   composer.clear();
+  goOnWriting();
   thread.toEnd();
   showHint();
   say("Asked");
   await answer(turn);
+}
+
+/** The focus goes to the question, unless that would call up a keyboard on the screen. */
+function goOnWriting() {
+  if (!matchMedia("(pointer: coarse)").matches) composer.focus();
 }
 
 async function answer(turn) {
@@ -302,7 +308,7 @@ composer.addEventListener("change", () => {
 });
 at("stop").addEventListener("click", () => {
   asking.stop();
-  composer.focus();
+  goOnWriting();
 });
 thread.addEventListener("retry", ({ detail }) => asking.busy || answer(detail.turn));
 thread.addEventListener("check", ({ detail: { turn, right } }) => {
@@ -328,7 +334,7 @@ thread.addEventListener("remove", ({ detail }) => {
   showAnswers();
   showHint();
   changed();
-  composer.focus();
+  goOnWriting();
 });
 
 /** The server wants a key: ask for it, and then for the answer again. */
