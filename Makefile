@@ -29,8 +29,8 @@ weights: install ## convert nano's weights now (the first answer does it otherwi
 demo: install ## the page in the browser; without a terminal: answers about several regions of a bundled photo
 	$(BIN)/chatspot demo
 
-test: install ## all tests
-	$(BIN)/python -m pytest
+test: install ## all tests, side by side, on at most four processors
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist loadfile
 
 check: install ## lint, types, direction of imports
 	$(BIN)/ruff check

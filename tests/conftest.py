@@ -9,6 +9,9 @@ import pytest
 
 PHOTOS_VARIABLE = "CHATSPOT_PHOTOS"
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # tests side by side: a thread each, also for the programs that they start
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def photos() -> Path:
