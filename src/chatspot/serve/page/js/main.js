@@ -7,6 +7,8 @@ import { photographed } from "./camera.js";
 import { Composer } from "./composer.js";
 import { at, h, note, say } from "./dom.js";
 import { Drawer } from "./drawer.js";
+import { listenToFiles } from "./files.js";
+import { drawHint } from "./hint.js";
 import { Keeping } from "./keeping.js";
 import { listenToKeys } from "./keys.js";
 import { EXAMPLES, dataUrl, prepared } from "./pictures.js";
@@ -132,24 +134,8 @@ at("examples").append(...EXAMPLES.map((example) => {
     h("span", {}, example.title)));
 })); // prettier-ignore
 
-document.addEventListener("paste", ({ clipboardData, target }) => {
-  const files = [...clipboardData.files];
-  if (files.length && !document.querySelector("dialog[open]") && !target.matches?.("input, textarea")) openFiles(files);
-});
+listenToFiles(at("stage"), openFiles);
 composer.addEventListener("files", ({ detail }) => openFiles(detail.files));
-
-let over = 0; // how many elements a dragged file is over: enter and leave come in pairs
-const carriesFiles = ({ dataTransfer }) => dataTransfer?.types.includes("Files");
-const dragged = (count) => at("stage").classList.toggle("dropping", (over = Math.max(0, count)) > 0);
-addEventListener("dragenter", (event) => carriesFiles(event) && dragged(over + 1));
-addEventListener("dragleave", (event) => carriesFiles(event) && dragged(over - 1));
-addEventListener("dragover", (event) => carriesFiles(event) && event.preventDefault());
-addEventListener("drop", (event) => {
-  if (!carriesFiles(event)) return;
-  event.preventDefault();
-  dragged(0);
-  openFiles([...event.dataTransfer.files]);
-});
 
 // ---- regions and chips
 
@@ -356,22 +342,8 @@ function askForKey(turn) {
 
 // ---- hints, dialogs, keys
 
-/** What to do next, until the first question is asked. */
 function showHint() {
-  const { pictures, turns } = keeping.session;
-  at("hint").hidden = turns.length > 0;
-  const pointed = pictures.some(({ regions }) => regions.length);
-  const steps = [
-    ["Open a picture", pictures.length > 0],
-    ["Point at something: click, drag a box, or draw", pointed],
-    ["Ask about it", false],
-  ];
-  const suggestions = pointed ? ["What is this?", "What text can you see in this region?"] : ["Describe the image."];
-  at("hint").replaceChildren(
-    h("ol", { class: "steps", role: "list" }, ...steps.map(([text, done]) => h("li", { class: done ? "done" : null }, text))),
-    ...(pictures.length ? [h("div", { class: "row wrap" }, ...suggestions.map((text) =>
-      h("button", { type: "button", class: "suggestion", click: () => suggest(text) }, text)))] : []),
-  ); // prettier-ignore
+  drawHint(keeping.session, suggest);
 }
 
 function suggest(text) {
