@@ -18,5 +18,5 @@ def export(
 
     folder = export_for_vllm(model, out)
     typer.echo(f"{folder} holds the model for {target}; see docs/vllm.md:")
-    typer.echo(f"  vllm serve {folder} --served-model-name chatspot-7b")
+    typer.echo(f'  vllm serve {folder} --served-model-name chatspot-7b --mm-processor-kwargs \'{{"backend": "pil"}}\'')
     typer.echo("  chatspot serve --engine remote --url http://127.0.0.1:8000/v1 --dialect chatspot --port 8001")
