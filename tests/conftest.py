@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 PHOTOS_VARIABLE = "CHATSPOT_PHOTOS"
 
+# What a shell starts in the background ignores Ctrl-C, and so would the programs that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 if "PYTEST_XDIST_WORKER" in os.environ:  # tests side by side: a thread each, also for the programs that they start
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
