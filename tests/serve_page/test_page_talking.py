@@ -164,8 +164,9 @@ def test_a_server_with_a_key(browser: Browser):
         site.page.locator("#key-value").fill("a long secret")
         site.page.keyboard.press("Enter")
         assert site.answer() == "regions: 0"
+        site.settle()
         site.page.reload()
-        site.page.locator("#state[data-state=ready]").wait_for()
+        site.page.locator(".turn").wait_for()
         site.write("And now?")
         assert site.send() == "regions: 0", "the tab keeps the key"
 

@@ -63,13 +63,13 @@ export class Keeping {
   /** The session changed: keep it soon. */
   changed() {
     this.session.changed = Date.now();
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.now(), SOON_MS);
+    this.#timer ||= setTimeout(() => this.now(), SOON_MS); // changes that go on do not put it off
   }
 
   /** Keep it now. An empty session is not kept. */
   now() {
     clearTimeout(this.#timer);
+    this.#timer = 0;
     const { session } = this;
     if (session.pictures.length + session.turns.length === 0) return this.#saving;
     writeSetting(LAST, session.id);
@@ -81,6 +81,7 @@ export class Keeping {
   /** Forget a session. */
   async remove(session) {
     clearTimeout(this.#timer);
+    this.#timer = 0;
     await this.#saving;
     await this.#guarded(() => this.#store?.remove(session));
   }

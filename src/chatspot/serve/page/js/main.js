@@ -271,6 +271,7 @@ async function answer(turn) {
   session.turns.slice(0, -1).forEach(thread.show, thread); // only the newest answer can be asked again
   allowAsking();
   changed();
+  keeping.now();
   const { state, text, error } = turn.answer;
   say(state === "failed" ? error : `Answer: ${text}`);
   if (turn.answer.code === "invalid_api_key") await askForKey(turn);
