@@ -19,7 +19,7 @@ from strategies import pairs, sizes
 
 NO_COORDINATE: list[Any] = [
     None, "", "0.5", b"0.5", True, False, np.True_, math.nan, math.inf, -math.inf, np.float32("nan"), 10**400, 1j, [],
-    [0.5], {}, object(),
+    [0.5], {}, object,
 ]  # fmt: skip
 SIZE = (640, 480)
 
