@@ -75,7 +75,7 @@ def test_the_result_is_evaluated(runs: Path, drawn: Path, tmp_path: Path) -> Non
     scored = typed("eval", "score", predictions)
     asked = len(predictions.read_text("utf-8").splitlines()) - 1
     assert asked == 24  # two named boxes on each of twelve pictures
-    assert "accuracy" in scored
+    assert "right answers" in scored
 
 
 def test_the_result_answers(runs: Path, drawn: Path) -> None:
