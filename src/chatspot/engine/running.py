@@ -99,6 +99,8 @@ class RunningBatch:
             self.lanes.join(lanes)
         self.answers += ordered
         self.drop_ended()
+        for prompt in prompts:
+            prompt.pixels.clear()  # a megabyte each, which an answer would hold to its end
         return joined
 
     def step(self) -> None:

@@ -118,6 +118,9 @@ async def submitted(job: Job, scheduler: Scheduler, body: Body) -> AsyncIterator
 async def next_event(job: Job) -> str | Reply:
     """What comes next of a job; its refusal, or its client's leaving, is raised."""
     found: Event = await job.events.get()
-    if isinstance(found, (Refusal, ClientGone)):
+    if not isinstance(found, (Refusal, ClientGone)):
+        return found
+    try:
         raise found
-    return found
+    finally:
+        del found  # an error in its own frame would keep the request's pictures until Python looks for such circles
