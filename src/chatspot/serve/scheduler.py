@@ -17,6 +17,7 @@ from typing import TypeAlias
 from chatspot.engine import Engine, Growing, Prepared, Reply
 from chatspot.errors import EngineError
 from chatspot.serve.limits import PREFILL_TOKENS
+from chatspot.serve.memory import GivingBack
 from chatspot.serve.refusals import ClientGone, Refusal, remote_refusal
 from chatspot.serve.stops import Stops
 
@@ -75,6 +76,7 @@ class Scheduler:
 
     def work(self) -> None:
         """The thread: one round a token."""
+        give_back = GivingBack()
         while True:
             with self.changed:
                 while not (self.waiting or self.running or self.stopping):
@@ -86,6 +88,7 @@ class Scheduler:
             self.let_in()
             self.step()
             self.hand_out()
+            give_back()
 
     def drop_the_gone_and_the_late(self) -> None:
         """Jobs that nobody waits for leave, and jobs whose time is over are told so."""
