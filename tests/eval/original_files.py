@@ -41,9 +41,7 @@ def coco_val(folder: Path) -> Path:
                 "bbox": [x, y, width, height], "area": width * height * 31 / 32, "iscrowd": crowd,
                 "segmentation": [] if crowd else [outline],
             })  # fmt: skip
-    images = [
-        {"id": image, "file_name": f"{image:012}.jpg", "width": SIZE[0], "height": SIZE[1]} for image in OBJECTS
-    ]
+    images = [{"id": image, "file_name": f"{image:012}.jpg", "width": SIZE[0], "height": SIZE[1]} for image in OBJECTS]
     categories = [{"id": number_of(name), "name": name} for name in COCO_CLASSES]
     content = {"images": images, "annotations": annotations, "categories": categories, "licenses": []}
     (folder / "annotations").mkdir(parents=True)
