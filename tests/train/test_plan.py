@@ -87,9 +87,9 @@ def test_instruct_of_the_paper_on_8_gpus_by_hand(paper: Shape) -> None:
 def test_a_cpu_takes_more_than_the_tensors(paper: Shape) -> None:
     """Holes beside the activations; with low-rank layers the plain layers' outputs too."""
     whole, low_rank = (replace(planned(paper, **more), kind="cpu") for more in ({}, {"low_rank": {"rank": 8}}))
-    assert sizes(whole)["holes"] == 0.6 * sizes(whole)["activations"]
+    assert sizes(whole)["holes"] == 0.45 * sizes(whole)["activations"]
     outputs = 2 * 2048 * 32 * (5 * 4096 + 2 * 11008)  # queries, keys, values, attention, MLP; gate and up
-    assert sizes(low_rank)["holes"] == pytest.approx(0.6 * (sizes(low_rank)["activations"] + outputs))
+    assert sizes(low_rank)["holes"] == pytest.approx(0.45 * (sizes(low_rank)["activations"] + outputs))
     assert sizes(whole)["work space"] == 80e6
     assert "holes" not in sizes(planned(paper))
 
@@ -184,6 +184,11 @@ def test_a_step_and_a_pass_are_not_added_up(paper: Shape) -> None:
     held = {when: sum(t.size for t in of.terms if t.when == when) for when in ("always", "pass", "step")}
     assert peak(of.terms) == held["always"] + max(held["pass"], held["step"])
     assert min(held.values()) > 0
+    on_cpu = replace(of, kind="cpu")
+    assert not [term for term in on_cpu.terms if term.when == "step"], (
+        "glibc gives a step nothing that a pass has freed"
+    )
+    assert peak(on_cpu.terms) == sum(term.size for term in on_cpu.terms)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,7 @@ READ_AHEAD = 4  # steps whose features are in memory: the one that trains and lo
 # glibc's malloc places tensors at multiples of 64 bytes, for which a freed block of the same size is too small: what
 # was freed between tensors that stay is not used again. HOLES: its share, measured on nano
 # (benchmarks/plan_memory.py). MALLOC_MMAP_THRESHOLD_=131072 leaves none, and steps take half as long again.
-HOLES = 0.6
+HOLES = 0.45
 WORK_SPACE = 80_000_000  # bytes that torch's libraries keep on a CPU once they have computed something (measured)
 LOGIT_BYTES = 12  # a logit in the backward pass: log-softmax, its gradient and the logit's, float32 each
 
@@ -89,7 +89,7 @@ def memory_terms(recipe: Recipe, shape: Shape, load: Pass, processes: int, kind:
     terms = [
         Term("program", program, "Python, torch and their libraries"),
         *weight_terms(recipe, shape, processes),
-        *optimizer_terms(recipe, shape, load, processes),
+        *optimizer_terms(recipe, shape, load, processes, kind),
         *pass_terms(recipe, shape, load, kind),
         *sharding_terms(recipe, shape, processes),
     ]
@@ -127,8 +127,9 @@ def weight_terms(recipe: Recipe, shape: Shape, processes: int) -> Iterator[Term]
         yield Term("weights: low-rank update", size, f"{b} bytes each, rank {low_rank.rank}")
 
 
-def optimizer_terms(recipe: Recipe, shape: Shape, load: Pass, processes: int) -> Iterator[Term]:
-    """What MasterAdamW holds; each process its share."""
+def optimizer_terms(recipe: Recipe, shape: Shape, load: Pass, processes: int, kind: Kind) -> Iterator[Term]:
+    """What MasterAdamW holds; each process its share. On a CPU the work of a step comes on top of the pass's: what that
+    has freed lies in pieces between what stays, too small for it."""
     b = number_bytes(recipe, shape)
     projector, rest = (count / processes for count in trainable(recipe, shape))
     yield Term("masters", 4 * rest if b != 4 else 0.0, "4 bytes each that trains; a float32 weight is its own")
@@ -137,7 +138,8 @@ def optimizer_terms(recipe: Recipe, shape: Shape, load: Pass, processes: int) ->
     if not load.alone:
         size = 4 * projector + b * rest
         yield Term("gradients of a pass", size, "in the weights' own precision, beside the gathered ones", "pass")
-    yield Term("optimiser's work", 4 * (projector + rest), "the root of the second moment (torch's foreach)", "step")
+    yield Term("optimiser's work", 4 * (projector + rest), "the root of the second moment (torch's foreach)",
+               "step" if kind == "cuda" else "always")  # fmt: skip
 
 
 def pass_terms(recipe: Recipe, shape: Shape, load: Pass, kind: Kind) -> Iterator[Term]:
