@@ -186,7 +186,7 @@ def test_a_step_and_a_pass_are_not_added_up(paper: Shape) -> None:
     assert min(held.values()) > 0
     on_cpu = replace(of, kind="cpu")
     assert not [term for term in on_cpu.terms if term.when == "step"], (
-        "glibc gives a step nothing that a pass has freed"
+        "a step reuses nothing of a pass"
     )
     assert peak(on_cpu.terms) == sum(term.size for term in on_cpu.terms)
 
