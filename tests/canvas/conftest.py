@@ -52,9 +52,9 @@ class Board:
 
     @property
     def hint(self) -> str | None:
-        """What everybody is told now."""
+        """What everybody is told now. The text itself: ``inner_text`` is empty until the fading-in has drawn a frame."""
         shown = self.page.locator(".hint.shown")
-        return shown.inner_text() if shown.count() else None
+        return shown.text_content() if shown.count() else None
 
     def events(self, kind: str) -> list[dict[str, Any]]:
         """What the canvas said of one kind so far."""
