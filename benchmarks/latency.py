@@ -138,14 +138,12 @@ def decode_rates(engine: TorchEngine, path: Path, runs: int) -> list[float]:
     request = Request(Conversation((ask(QUESTION, box(0), style="short"),)), (open_image(path),), DECODED)
     prompt = engine.prompt(request, 0, {})
     views = engine.encoded([request], [prompt])
-
     rates = []
     for _ in range(runs + 1):
-        steps = engine.steps([prompt], views)
-        next(steps)
+        lanes = engine.lanes([prompt], views)
         started = time.perf_counter()
         for _token in range(DECODED):
-            next(steps)
+            lanes.step()
         rates.append(DECODED / (time.perf_counter() - started))
     return rates[1:]
 

@@ -24,7 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from chatspot.data.saving import saved_whole
-from chatspot.engine.torch_engine import KeptViews, TorchEngine
+from chatspot.engine.kept import KeptBeginnings, KeptViews
+from chatspot.engine.torch_engine import TorchEngine
 from chatspot.eval.opening import Chosen, open_engine
 from chatspot.eval.predict import RunFacts, predict
 from chatspot.eval.predictions import read_predictions
@@ -83,8 +84,9 @@ def run(
     engine: TorchEngine, questions: list[Question], batch: int, *, anew: bool
 ) -> tuple[dict[str, Any], dict[str, str | None]]:
     """One row, and the answers by question."""
-    kept, views = engine.kept, 0
+    kept, beginnings, views = engine.kept, engine.beginnings, 0
     engine.kept = KeptViews(0 if anew else kept.most_bytes)
+    engine.beginnings = KeptBeginnings(0 if anew else beginnings.most_bytes)
 
     def count(_: object, given: tuple[Any, ...]) -> None:
         nonlocal views
@@ -98,7 +100,7 @@ def run(
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
         answers = {p.id: p.answer for p in read_predictions(out).predictions.values()}
     projector.remove()
-    engine.kept = kept
+    engine.kept, engine.beginnings = kept, beginnings
     seconds = {"seconds": round(wall, 2), "cpu_seconds": round(cpu, 2)}
     return {"batch": batch, "regions_per_s": round(len(questions) / wall, 3), **seconds, "views": views}, answers
 

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chatspot.engine import Request
-from chatspot.engine.lanes import Shared, alike, shared_beginnings
 from chatspot.engine.torch_engine import TorchEngine
+from chatspot.engine.torch_lanes import Shared, shared_beginnings
 from chatspot.messages import Conversation, ask
 from chatspot.regions import Box, Point
 
@@ -46,10 +46,6 @@ def test_a_beginning_and_what_is_left_are_the_whole_row(rows, least_saved):
         tried = {tuple(row[:-own]) for row in rows}
         other = sum(map(len, rows)) - own * len(rows) - sum(map(len, tried))
         assert other <= saved or other < max(least_saved, 1)
-
-
-def test_alike_counts_to_the_first_difference():
-    assert [alike([], [1]), alike([1, 2], [1, 2, 3]), alike([1, 2], [1, 3]), alike([2], [1])] == [0, 2, 1, 0]
 
 
 def test_rows_that_share_their_beginning_are_answered_as_alone(engine: TorchEngine, image, other_image, monkeypatch):

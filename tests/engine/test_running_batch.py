@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chatspot.engine import Growing, Reply, Request
-from chatspot.engine.running import DECODED_TOKENS, GrowingAnswer, of_like_length
-from chatspot.engine.torch_engine import TorchEngine
+from chatspot.engine.running import DECODED_TOKENS, GrowingAnswer
+from chatspot.engine.torch_engine import TorchEngine, of_like_length
 from chatspot.errors import MessageError
 from chatspot.messages import Conversation, Message, TextPart, ask
 from chatspot.regions import Box, Point

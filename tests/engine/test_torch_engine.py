@@ -15,16 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chatspot.engine import Reply, Request
-from chatspot.engine.torch_engine import (
-    CPU_CHUNK,
-    TEXT_LIMIT,
-    KeptViews,
-    Prompt,
-    TorchEngine,
-    batches,
-    content_hash,
-    fast_bfloat16_on_cpu,
-)
+from chatspot.engine.kept import KeptViews
+from chatspot.engine.local_engine import CHUNK, TEXT_LIMIT, Prompt, batches, content_hash
+from chatspot.engine.torch_engine import TorchEngine, fast_bfloat16_on_cpu
 from chatspot.errors import MessageError
 from chatspot.images import encoder_view
 from chatspot.messages import Conversation, ImagePart, Message, RegionPart, TextPart, ask
@@ -148,12 +141,10 @@ def test_batch_equals_singles(kind: str, image: Image.Image, other_image: Image.
     assert len({len(engine.prompt(one, 0, {}).ids) for one in requests}) > 4, "equal lengths would need no padding"
 
 
-def test_replies_come_in_the_order_of_the_requests(
-    engine: TorchEngine, image: Image.Image, monkeypatch: pytest.MonkeyPatch
-):
+def test_replies_come_in_the_order_of_the_requests(engine: TorchEngine, image: Image.Image):
     requests = [request(image, "x" * length, most=3) for length in (60, 1, 200, 30, 1, 90)]
     at_once = engine.answer(requests)
-    monkeypatch.setitem(__import__("chatspot.engine.torch_engine", fromlist=["x"]).BATCH_TOKENS, "cpu", 200)
+    engine.batch_tokens = 200
     assert [reply.token_ids for reply in engine.answer(requests)] == [reply.token_ids for reply in at_once]
 
 
@@ -288,7 +279,7 @@ def test_focal_views_are_encoded_together_and_once(engine: TorchEngine, image: I
     with counted(stem(engine)) as encoded:
         engine.answer([request(image, "What?", box) for box in (*boxes, *boxes)])
     assert sum(encoded) == 1 + len(boxes)
-    assert max(encoded) == CPU_CHUNK
+    assert max(encoded) == CHUNK
     with counted(stem(engine)) as encoded:
         engine.answer([request(image, "And here?", BOX, *boxes)])
     assert encoded == [1], "only the new region's view"

@@ -3,23 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chatspot.engine.interface import Growing, Prepared, Reply
+from chatspot.engine.kept import Row
 
 if TYPE_CHECKING:
-    from chatspot.engine.lanes import Lanes
-    from chatspot.engine.torch_engine import TorchEngine
+    from chatspot.engine.local_engine import LocalEngine
 
 
 DECODED_TOKENS = 16  # at most about so many tokens are decoded to say what came
-LIKE_LENGTH = 1.25  # of the shortest prompt; those that are read together are padded to the longest of them
+
+
+class Lanes(Protocol):
+    """Rows that the language model takes a token further at each step, side by side; rows do not see each other.
+
+    ``tokens`` and ``logprobs``: the likeliest next token of each row and its natural-log probability. ``lengths``: how
+    many tokens of prompt and answer each row has read, so not its next one.
+    """
+
+    lengths: list[int]
+    tokens: list[int]
+    logprobs: list[float]
+
+    def step(self) -> None:
+        """Take each row a token further."""
+
+    def join(self, others: Any) -> None:
+        """Take the rows of ``others`` (of the same class) in, behind these; they are not to be used any more. When it
+        raises, these rows are as before."""
+
+    def keep(self, rows: Sequence[int]) -> None:
+        """Keep only these rows (at least one), in this order."""
+
+    def states(self, row: int) -> Any:
+        """What a row has read, of its own memory, for ``KeptBeginnings``: [layers, 2, heads, lengths[row], size]."""
 
 
 class GrowingAnswer:
     """An answer while it grows (``interface.Growing``)."""
 
-    def __init__(self, engine: TorchEngine, max_new_tokens: int):
+    def __init__(self, engine: LocalEngine, max_new_tokens: int):
         self.engine, self.max_new_tokens = engine, max_new_tokens
         self.ids: list[int] = []
         self.logprob = 0.0
@@ -61,10 +85,11 @@ class GrowingAnswer:
 class RunningBatch:
     """Growing answers over the rows of ``Lanes`` (``interface.Batch``), within ``most_tokens`` padded tokens."""
 
-    def __init__(self, engine: TorchEngine, most_tokens: int):
+    def __init__(self, engine: LocalEngine, most_tokens: int):
         self.engine, self.most_tokens = engine, most_tokens
         self.lanes: Lanes | None = None
         self.answers: list[GrowingAnswer] = []  # one for each row of the lanes
+        self.prompts: list[Row] = []  # what each row has read before its answer
 
     def __len__(self) -> int:
         return len(self.answers)
@@ -80,24 +105,19 @@ class RunningBatch:
         return (padded + max(*left, *(one.max_new_tokens for one in prepared))) * rows <= self.most_tokens
 
     def join(self, prepared: Sequence[Prepared]) -> list[GrowingAnswer]:
-        """Read the prompts, those of like length together, their pictures encoded or kept; go on with all rows."""
+        """Read the prompts, their pictures encoded or kept; go on with all rows."""
         if not prepared:
             return []
         prompts = [one.prompt for one in prepared]
-        views = self.engine.encoded([one.request for one in prepared], prompts)
-        groups = of_like_length([len(prompt.ids) for prompt in prompts])
-        lanes, *others = [self.engine.lanes([prompts[number] for number in group], views) for group in groups]
-        for other in others:
-            lanes.join(other)
+        lanes = self.engine.lanes(prompts, self.engine.encoded([one.request for one in prepared], prompts))
         joined = [GrowingAnswer(self.engine, one.max_new_tokens) for one in prepared]
-        ordered = [joined[number] for group in groups for number in group]
-        for answer, token, logprob in zip(ordered, lanes.tokens.tolist(), lanes.logprobs.tolist(), strict=True):
-            answer.grow(token, logprob)
+        grow(joined, lanes)
         if self.lanes is None:
             self.lanes = lanes
         else:
             self.lanes.join(lanes)
-        self.answers += ordered
+        self.answers += joined
+        self.prompts += [self.engine.row(prompt) for prompt in prompts]
         self.drop_ended()
         for prompt in prompts:
             prompt.pixels.clear()  # a megabyte each, which an answer would hold to its end
@@ -108,9 +128,7 @@ class RunningBatch:
         if self.lanes is None:
             return
         self.lanes.step()
-        tokens, logprobs = self.lanes.tokens.tolist(), self.lanes.logprobs.tolist()
-        for answer, token, logprob in zip(self.answers, tokens, logprobs, strict=True):
-            answer.grow(token, logprob)
+        grow(self.answers, self.lanes)
         self.drop_ended()
 
     def leave(self, gone: Collection[Growing]) -> None:
@@ -122,25 +140,26 @@ class RunningBatch:
         self.keep([row for row, answer in enumerate(self.answers) if answer.reply is None])
 
     def keep(self, rows: Sequence[int]) -> None:
-        """Go on with these rows alone."""
-        if len(rows) == len(self.answers):
+        """Go on with these rows alone; what the others have read is kept for later requests."""
+        if self.lanes is None or len(rows) == len(self.answers):
             return
+        for row in sorted(set(range(len(self.answers))) - set(rows)):
+            self.keep_beginning(row, self.lanes)
         self.answers = [self.answers[row] for row in rows]
-        if not self.answers:
-            self.lanes = None
-        elif self.lanes is not None:
+        self.prompts = [self.prompts[row] for row in rows]
+        if rows:
             self.lanes.keep(rows)
-
-
-def of_like_length(lengths: Sequence[int]) -> list[list[int]]:
-    """The numbers of the lengths in groups, the longest of each at most LIKE_LENGTH of its shortest.
-
-    Prompts of a follow-up are three times as long as first questions, and reading takes time by the padded token.
-    """
-    groups: list[list[int]] = []
-    for number in sorted(range(len(lengths)), key=lambda n: lengths[n]):
-        if groups and lengths[number] <= LIKE_LENGTH * lengths[groups[-1][0]]:
-            groups[-1].append(number)
         else:
-            groups.append([number])
-    return groups
+            self.lanes = None
+
+    def keep_beginning(self, row: int, lanes: Lanes) -> None:
+        """Keep what a row has read: its prompt and all of its answer but the last token."""
+        if self.engine.beginnings.most_bytes:
+            read = (*self.prompts[row], *self.answers[row].ids)[: lanes.lengths[row]]
+            self.engine.beginnings.put(read, lanes.states(row))
+
+
+def grow(answers: Sequence[GrowingAnswer], lanes: Lanes) -> None:
+    """Give each answer its row's next token."""
+    for answer, token, logprob in zip(answers, lanes.tokens, lanes.logprobs, strict=True):
+        answer.grow(token, logprob)

@@ -18,6 +18,8 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, LlavaForConditionalGeneration
 
+from chatspot.engine.kept import alike
+
 
 @dataclass(frozen=True)
 class Shared:
@@ -32,10 +34,11 @@ class Shared:
     of: list[int]
 
 
-class Lanes:
-    """``tokens`` and ``logprobs``, both [rows]: the likeliest next token of each row and its log-probability.
+class TorchLanes:
+    """Rows over a model of transformers and its cache (``running.Lanes``).
 
-    ``lengths`` are the positions of each row that count, prompt and answer, so ``max(lengths)`` is the padded length.
+    ``lengths`` are the positions of each row that count, so ``max(lengths)`` is the padded length; ``chosen`` [rows]
+    are ``tokens`` on the model's device.
     """
 
     @torch.inference_mode()
@@ -68,7 +71,7 @@ class Lanes:
     def step(self) -> None:
         """Take each row a token further."""
         self.lengths = [length + 1 for length in self.lengths]
-        self.choose(self.hidden(self.model.get_input_embeddings()(self.tokens)[:, None]))
+        self.choose(self.hidden(self.model.get_input_embeddings()(self.chosen)[:, None]))
 
     def hidden(self, embeddings: Tensor) -> Tensor:
         """The states [rows, new, hidden] behind ``embeddings``, which are the last of ``lengths``; the cache grows."""
@@ -89,10 +92,12 @@ class Lanes:
         """Choose the next tokens after ``states`` [rows, new, hidden]."""
         # A row at a time [rows, hidden]: as [rows, 1, hidden] torch would copy the vocabulary's weights for every row.
         logits = self.model.lm_head(states[:, -1])
-        self.logprobs, self.tokens = logits.float().log_softmax(dim=-1).max(dim=-1)
+        logprobs, self.chosen = logits.float().log_softmax(dim=-1).max(dim=-1)
+        self.tokens: list[int] = self.chosen.tolist()
+        self.logprobs: list[float] = logprobs.tolist()
 
     @torch.inference_mode()
-    def join(self, others: Lanes) -> None:
+    def join(self, others: TorchLanes) -> None:
         """Take the rows of ``others`` in, behind these; they are not to be used any more."""
         longest = max(*self.lengths, *others.lengths)
         joined = [  # of all layers before any is replaced: where memory runs out, these rows can still go on
@@ -101,16 +106,23 @@ class Lanes:
         ]
         for layer, (keys, values) in zip(self.cached_layers(), joined, strict=True):
             layer.keys, layer.values = keys, values
-        self.tokens = torch.cat([self.tokens, others.tokens])
-        self.logprobs = torch.cat([self.logprobs, others.logprobs])
-        self.lengths += others.lengths
+        self.chosen = torch.cat([self.chosen, others.chosen])
+        self.tokens, self.logprobs = self.tokens + others.tokens, self.logprobs + others.logprobs
+        self.lengths = self.lengths + others.lengths
 
     @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these rows (at least one), in this order."""
         self.lengths = [self.lengths[row] for row in rows]
-        chosen = self.select(rows)
-        self.tokens, self.logprobs = self.tokens[chosen], self.logprobs[chosen]
+        self.chosen = self.chosen[self.select(rows)]
+        self.tokens, self.logprobs = [self.tokens[row] for row in rows], [self.logprobs[row] for row in rows]
+
+    @torch.inference_mode()
+    def states(self, row: int) -> Tensor:
+        """What a row has read, of its own memory: [layers, 2 (keys, values), heads, lengths[row], size]."""
+        length = self.lengths[row]
+        layers = [states[row, :, -length:] for layer in self.cached_layers() for states in (layer.keys, layer.values)]
+        return torch.stack(layers).unflatten(0, (-1, 2))
 
     def select(self, rows: Sequence[int]) -> Tensor:
         """Give the cache these rows, whose longest are ``lengths`` or longer; their numbers as a tensor."""
@@ -150,11 +162,3 @@ def shared_beginnings(rows: Sequence[Sequence[int]], least_saved: int) -> Shared
         if saved >= most:
             best, most = Shared(own, [of.index(number) for number in range(len(beginnings))], of), saved + 1
     return best
-
-
-def alike(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many numbers are equal at the beginning."""
-    for at, (mine, theirs) in enumerate(zip(one, other, strict=False)):
-        if mine != theirs:
-            return at
-    return min(len(one), len(other))
