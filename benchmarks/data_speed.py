@@ -20,10 +20,7 @@ Nothing else should run meanwhile.
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
 import resource
 import shutil
 import subprocess
@@ -42,6 +39,7 @@ from chatspot import __version__
 from chatspot.data.build.config import parse_config
 from chatspot.data.build.run import build
 from chatspot.data.shards import read_manifest, read_shards
+from chatspot.eval.provenance import machine, source_commit, today
 from chatspot.images.load import open_image
 
 IN_MEMORY = 500
@@ -170,12 +168,11 @@ def main() -> None:
     if arguments.photos is None:
         parser.error("--photos FOLDER is needed")
     facts = {
-        "date": datetime.date.today().isoformat(),
+        "date": today(),
+        "commit": source_commit(),
+        "machine": machine(),
         "chatspot": __version__,
-        "python": platform.python_version(),
         "pillow": PIL.__version__,
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
         "command": "python benchmarks/data_speed.py --photos PHOTOS/train/" + arguments.photos.name,
         "rows": measure(arguments.photos, arguments.sizes, arguments.workers, arguments.repeats),
     }

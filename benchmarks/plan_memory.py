@@ -14,10 +14,7 @@ Nothing else should run meanwhile: how the threads of a matrix product take turn
 from __future__ import annotations
 
 import argparse
-import datetime
 import json
-import os
-import platform
 import re
 import subprocess
 import sys
@@ -29,6 +26,8 @@ from itertools import islice
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any
+
+from chatspot.eval.provenance import machine, source_commit, today
 
 STEPS = 2
 COMMON = {"learning_rate": 1e-5, "batch_tokens": 7680, "row_tokens": 640, "micro_rows": 4, "abilities": False}
@@ -135,8 +134,9 @@ def main() -> None:
                   f"({time.perf_counter() - began:.0f} s)", flush=True)  # fmt: skip
     record = {
         "command": "python benchmarks/plan_memory.py --data PHOTOS/train --source " + given.source,
-        "date": datetime.date.today().isoformat(),
-        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
+        "date": today(),
+        "commit": source_commit(),
+        "machine": machine(),
         "results": results,
     }
     given.out.write_text(json.dumps(record, indent=2) + "\n", "utf-8")

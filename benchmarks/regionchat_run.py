@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import signal
 import socket
 import subprocess
@@ -31,6 +30,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+from chatspot.eval.provenance import machine, source_commit, today
 
 HERE = Path(__file__).parent
 FOLDERS = ("coco", "gar_bench", "icdar2015_scene_text", "license_plates", "voc2012")
@@ -66,7 +67,9 @@ def main() -> None:
         sys.exit(f"the second start ended with {code}; see {given.work}")
     result = {
         "what": "RegionChat, SmolLM2-135M-Instruct behind transformers serve, killed half-way and started again",
-        "machine": {"processor": platform.machine(), "python": platform.python_version()},
+        "date": today(),
+        "commit": source_commit(),
+        "machine": machine(),
         "settings": json.loads((given.work / "run.json").read_text("utf-8"))["settings"]
         | {"base_url": "", "model": ""},
         "pictures": given.pictures,

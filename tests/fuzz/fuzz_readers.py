@@ -41,7 +41,7 @@ from rich.progress import Progress
 from sound_files import Reader, readers, seeded
 
 from chatspot.errors import ChatSpotError
-from chatspot.eval.provenance import machine, source_commit
+from chatspot.eval.provenance import machine, source_commit, today
 
 Input: TypeAlias = dict[str, bytes | None]
 
@@ -337,6 +337,7 @@ def report(trials: list[Trial], seed: int, seconds: float) -> dict[str, Any]:
                                 "different_outcomes": len(trial.ends), "slowest_s": round(trial.slowest_s, 2)}
             for trial in trials
         },
+        "date": today(),
         "commit": source_commit(),
         "python": sys.version.split()[0],
         "machine": machine(),
