@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -57,6 +55,7 @@ def annotate(
     from chatspot.annotate.run import Asking, annotate
     from chatspot.data.faults import Faults
     from chatspot.data.saving import write_whole
+    from chatspot.progress import progress_bar
 
     if not ask.strip() or ask.count("{region}") > 1:
         raise MessageError("--ask is a question with at most one {region}")
@@ -73,7 +72,7 @@ def annotate(
     about = {"model": engine.name, "question": ask, "style": asking.style, "max_new_tokens": max_new_tokens,
              "settings": engine.settings.to_json()}  # fmt: skip
     with open_journal(journal_file(target), about) as journal:
-        with progress(askable) as advance:
+        with progress_bar("regions", askable) as advance:
             outcome = annotate(engine, records, folder, asking, journal, faults, batch=batch, advance=advance)
         pictures = annotated(records, folder, journal)
     try:
@@ -95,19 +94,6 @@ def open_engine(model: str | None, device: str, no_focal_view: bool) -> Engine:
 def journal_file(target: Path) -> Path:
     """Where the answers are kept: beside the output, under its name without endings, so that all formats share it."""
     return target.with_name(f"{target.name.split('.')[0] or 'annotated'}.answers.jsonl")
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal; the yielded function moves it on."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    terminal = Console(stderr=True)
-    columns = (TextColumn("regions"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=terminal, disable=not terminal.is_terminal) as bar:
-        task = bar.add_task("regions", total=total)
-        yield lambda count: bar.advance(task, count)
 
 
 def print_findings(faults: Faults, show: int) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -164,7 +164,7 @@ def fill_and_replay(out: Path, chosen: ChatSettings, data: list[Path], limit: in
         from chatspot.data.regionchat.run import replay as replay_calls
 
     records = list(records_of(data, limit))
-    with open_ledger(out / LEDGER) as ledger, progress_bar(sum(1 for _ in planned_calls(records, chosen))) as step:
+    with open_ledger(out / LEDGER) as ledger, outcomes_bar(sum(1 for _ in planned_calls(records, chosen))) as step:
         stopped = asyncio.run(fill(ledger, planned_calls(records, chosen), chosen, api_key=api_key, progress=step))
         tally = replay_calls(ledger, records, chosen, out, stopped)
     show(tally.to_json())
@@ -249,20 +249,16 @@ def needing_packages() -> Iterator[None]:
 
 
 @contextmanager
-def progress_bar(total: int) -> Iterator[Callable[[str], None]]:
+def outcomes_bar(total: int) -> Iterator[Callable[[str], None]]:
     """A bar on a terminal's stderr; what it gives takes each call's outcome."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from chatspot.progress import progress_bar
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    counts: dict[Literal["kept", "answered", "failed"] | str, int] = {}
-    with Progress(*columns, console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("calls", total=total)
+    counts: dict[str, int] = {}
+    with progress_bar("calls", total) as advance:
 
         def step(outcome: str) -> None:
             counts[outcome] = counts.get(outcome, 0) + 1
-            bar.update(task, advance=1, description=", ".join(f"{n} {what}" for what, n in counts.items()))
+            advance(title=", ".join(f"{n} {what}" for what, n in counts.items()))
 
         yield step
 

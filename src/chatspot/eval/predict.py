@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import sys
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -38,6 +37,7 @@ from chatspot.eval.provenance import machine, source_commit, today
 from chatspot.eval.tasks import Question, find_task
 from chatspot.eval.ways import Way, request_in, way_of
 from chatspot.images import open_image
+from chatspot.progress import progress_bar
 
 BATCH = 32
 MOST_FAILURES = 16  # so many failures in a row mean that the engine is broken, not the questions
@@ -103,7 +103,7 @@ def predict(
     rest = picture_by_picture([question for question in questions if question.id not in there])
     failed = failed_in_a_row = 0
     with (
-        progress_bar(len(questions), len(there), show_progress) as advance,
+        progress_bar("answering", len(questions), done=len(there), shown=show_progress) as advance,
         closing(made_ready(engine, chosen, rest, ahead=batch)) as coming,
     ):
         for predictions in answered(engine, coming, batch, keep_prompts):
@@ -345,16 +345,3 @@ def append(file: Path, entries: Sequence[dict[str, Any]]) -> None:
     """Add lines to a file, all handed to the system before this returns."""
     with file.open("a", encoding="utf-8") as opened:
         opened.write("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))
-
-
-@contextmanager
-def progress_bar(total: int, there: int, show: bool | None) -> Iterator[Callable[[int], None]]:
-    """A progress bar on standard error; the yielded function moves it on."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("answering"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    shown = sys.stderr.isatty() if show is None else show
-    with Progress(*columns, console=Console(stderr=True), disable=not shown) as bar:
-        task = bar.add_task("answering", total=total, completed=there)
-        yield lambda count: bar.advance(task, count)

@@ -12,8 +12,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,6 +30,7 @@ from chatspot.data.shards import MANIFEST, SCHEMA, Manifest, read_manifest
 from chatspot.data.sources.source import Source
 from chatspot.data.sources.table import SOURCES
 from chatspot.errors import DataError
+from chatspot.progress import progress_bar
 
 WORK = ".work"
 
@@ -210,28 +210,9 @@ class Steps:
     def do(self, title: str, job: Job, paths: Sequence[Path]) -> None:
         """Have the engine do a job for every path."""
         done = ENGINES[self.engine](job, [str(path) for path in paths], self.workers)
-        with progress_bar(title, len(paths)) if self.show_progress else nullcontext(lambda: None) as advance:
+        with progress_bar(title, len(paths), shown=self.show_progress) as advance:
             for _ in done:
                 advance()
-
-
-class progress_bar:
-    """A bar on stderr while its block runs; entering gives the function that moves it by one."""
-
-    def __init__(self, title: str, total: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        self.progress = Progress(*columns, console=Console(stderr=True))
-        self.task = self.progress.add_task(title, total=total)
-
-    def __enter__(self) -> Callable[[], None]:
-        self.progress.start()
-        return lambda: self.progress.advance(self.task)
-
-    def __exit__(self, *_: object) -> None:
-        self.progress.stop()
 
 
 def manifest_facts(

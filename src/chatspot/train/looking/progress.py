@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 Metrics = dict[str, Any]
 
@@ -103,13 +103,6 @@ class StepProgress:
     def __exit__(self, *_: object) -> None:
         if self.console.is_terminal:
             self.bar.stop()
-
-
-def counted(title: str, console: Console) -> Progress:
-    """A bar for work that is counted (pictures whose features are computed), with the time left; gone at its end."""
-    return Progress(
-        TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console, transient=True
-    )
 
 
 def duration(seconds: float) -> str:
