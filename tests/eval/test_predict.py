@@ -108,7 +108,7 @@ def test_other_settings_and_other_questions_are_another_run(tmp_path, coco_folde
     without.settings = PromptSettings(focal_view=False)
     with pytest.raises(DataError, match="settings:"):
         predict(without, coco_questions, out, FACTS)
-    with pytest.raises(DataError, match="form: box there, point now"):
+    with pytest.raises(DataError, match="form: 'box' there, 'point' now"):
         predict(always("dog"), questions_of(COCO, coco_folder, form="point"), out, FACTS)
     with pytest.raises(DataError, match="questions_sha256"):
         predict(always("dog"), [replace(coco_questions[0], truth="cat"), *coco_questions[1:]], out, FACTS)

@@ -1,13 +1,11 @@
-"""What was asked and answered, line by line: a run that was killed goes on where it was.
+"""What was asked and answered, line by line (``data.journal``): a run that was killed goes on where it was.
 
-The first line says what was asked and who answered; each further one holds one region's answer. A line that a kill cut
-off is cut away when the file is opened again.
+The head says what was asked and who answered; each further line holds one region's answer.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -16,10 +14,10 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
+from chatspot.data.journal import append, begin, check_same_run, mend, read_entries, read_head
 from chatspot.errors import DataError
 
 KIND = "chatspot annotate"
-OPENING = b'{"kind": "chatspot annotate"'
 
 
 @dataclass(frozen=True)
@@ -54,10 +52,7 @@ class Journal:
 
     def add(self, answers: Sequence[Given]) -> None:
         """Keep these; they are on the disk when this returns."""
-        with self.file.open("a", encoding="utf-8") as opened:
-            opened.write("".join(json.dumps(asdict(one), ensure_ascii=False) + "\n" for one in answers))
-            opened.flush()
-            os.fsync(opened.fileno())
+        append(self.file, map(asdict, answers))
         self.given.update((one.key, one) for one in answers)
 
 
@@ -73,57 +68,25 @@ def open_journal(file: Path, about: dict[str, Any]) -> Iterator[Journal]:
         raise DataError(f"{file} is being written by another run; wait for it, or choose another --to") from None
     try:
         journal = Journal(file)
-        lines = whole_lines(file)
-        if lines:
-            check_same_run(file, lines[0], about)
-            for at, line in enumerate(lines[1:], 2):
-                one = given(line, f"{file}:{at}")
-                if one.error is None:
-                    journal.given[one.key] = one
+        head = read_head(file, KIND, f"journal of {KIND}")
+        if head is None:
+            begin(file, {"kind": KIND, **about})
         else:
-            file.write_text(json.dumps({"kind": KIND, **about}, ensure_ascii=False) + "\n", "utf-8")
+            check_same_run(file, head, about, about)
+            mend(file)
+            answers = (given(entry, where) for where, entry in read_entries(file))
+            journal.given.update((one.key, one) for one in answers if one.error is None)
         yield journal
     finally:
         lock.release()
 
 
-def whole_lines(file: Path) -> list[bytes]:
-    """The lines of the file, without one that was cut off, which is removed; none where there is no file."""
-    try:
-        content = file.read_bytes() if file.exists() else b""
-    except OSError as error:
-        raise DataError(f"{file} cannot be read ({error}); choose another --to") from error
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        if not whole and not (content.startswith(OPENING) or OPENING.startswith(content)):
-            raise DataError(f"{file} is no journal of chatspot annotate; choose another --to")
-        with file.open("r+b") as opened:
-            opened.truncate(whole)
-    return content[:whole].splitlines()
-
-
-def check_same_run(file: Path, line: bytes, about: dict[str, Any]) -> None:
-    """Raise ``DataError`` where the first line speaks of another run."""
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        found = None
-    if not isinstance(found, dict) or found.get("kind") != KIND:
-        raise DataError(f"{file} is no journal of chatspot annotate; choose another --to")
-    wanted = json.loads(json.dumps(about))
-    differences = [f"{key}: {found.get(key)!r} there, {wanted[key]!r} now" for key in wanted
-                   if found.get(key) != wanted[key]]  # fmt: skip
-    if differences:
-        raise DataError(f"{file} holds another run ({'; '.join(differences)[:400]}); choose another --to, or remove it")
-
-
-def given(line: bytes, where: str) -> Given:
+def given(entry: dict[str, Any], where: str) -> Given:
     """A line's answer."""
     try:
-        entry = json.loads(line)
         one = Given(**entry)
         if not (isinstance(one.image, str) and isinstance(one.region, dict) and isinstance(one.answer, str)):
             raise TypeError("an answer has an image, a region and a text")
-    except (ValueError, TypeError, RecursionError) as error:
-        raise DataError(f"{where}: not a line of this journal ({error}); remove the line to ask again") from error
+    except TypeError as error:
+        raise DataError(f"{where}: no answer ({error}); remove the line to ask again") from error
     return one

@@ -14,23 +14,23 @@ from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from chatspot.data.journal import append, begin, check_same_run, mend
 from chatspot.engine.interface import Engine, Growing, Prepared, Reply, Request
 from chatspot.errors import DataError
 from chatspot.eval.predictions import (
-    OPENING,
     RESUMED,
+    SAME_RUN,
     Header,
     Prediction,
     PredictionsFile,
-    first_header,
-    mend_last_line,
+    read_header,
     read_predictions,
 )
 from chatspot.eval.provenance import machine, source_commit, today
@@ -95,8 +95,7 @@ def predict(
         raise DataError(f"{out} is there already; resume it, remove it, or choose another file")
     earlier = earlier_answers(out, header)
     if earlier is None:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        append(out, [header.to_json()])
+        begin(out, header.to_json())
     elif header.commit not in earlier.commits:
         append(out, [{"kind": RESUMED, "commit": header.commit, "date": header.date}])
     there = {p.id for p in earlier.predictions.values() if p.error is None} if earlier else set()
@@ -145,19 +144,13 @@ def header_of(engine: Engine, questions: Sequence[Question], facts: RunFacts, wa
 
 def earlier_answers(out: Path, header: Header) -> PredictionsFile | None:
     """What ``out`` holds of the same run, its cut-off last line removed; None when it holds nothing yet."""
-    if not out.exists():
-        return None
     if out.is_dir():
         raise DataError(f"{out} is a folder; give a file for the predictions")
-    with out.open("rb") as file:
-        first = file.readline()
-    if not first.endswith(b"\n") and (first.startswith(OPENING) or OPENING.startswith(first)):
-        out.unlink()  # a header that was cut off while it was written
+    there = read_header(out)
+    if there is None:
         return None
-    differences = first_header(out).differences(header)
-    if differences:
-        raise DataError(f"{out} holds another run ({'; '.join(differences)[:400]}); choose another file")
-    mend_last_line(out)
+    check_same_run(out, asdict(there), asdict(header), SAME_RUN)
+    mend(out)
     return read_predictions(out)
 
 
@@ -339,9 +332,3 @@ class Asked:
 def described(error: Exception) -> str:
     """An error as one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
-
-
-def append(file: Path, entries: Sequence[dict[str, Any]]) -> None:
-    """Add lines to a file, all handed to the system before this returns."""
-    with file.open("a", encoding="utf-8") as opened:
-        opened.write("".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in entries))

@@ -18,16 +18,14 @@ about the whole picture has no ``region``; ``truth`` is a list where several ans
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from chatspot.data.journal import read_entries, read_head
 from chatspot.errors import DataError
 
 KIND, RESUMED, FORMAT = "predictions", "resumed", 2
-OPENING = b'{"kind": "predictions"'  # how every predictions file starts
 SAME_RUN = ("task", "form", "way", "noise", "questions", "questions_sha256", "model", "settings", "data", "limit")
 Truth: TypeAlias = str | list[str]
 """The right answer, or all that are accepted, the best first."""
@@ -61,11 +59,6 @@ class Header:
     def to_json(self) -> dict[str, Any]:
         """The header line."""
         return {"kind": KIND, "format": FORMAT, **asdict(self)}
-
-    def differences(self, other: Header) -> list[str]:
-        """What makes the two headers those of different runs: "name: mine, other's" for each."""
-        pairs = {name: (getattr(self, name), getattr(other, name)) for name in SAME_RUN}
-        return [f"{name}: {mine} there, {theirs} now" for name, (mine, theirs) in pairs.items() if mine != theirs]
 
 
 @dataclass(frozen=True)
@@ -118,13 +111,13 @@ class PredictionsFile:
 
 def read_predictions(file: Path) -> PredictionsFile:
     """The content of a predictions file. Raises ``DataError`` with file and line for what cannot be read."""
-    if not file.is_file():
+    header = read_header(file)
+    if header is None:
         raise DataError(f"there are no predictions at {file}; make them with 'chatspot eval predict --out {file.name}'")
-    header = first_header(file)
     predictions: dict[str, Prediction] = {}
     commits = [header.commit]
     known = {each.name for each in fields(Prediction)}
-    for where, entry in json_lines(file, skip=1):
+    for where, entry in read_entries(file):
         if entry.get("kind") == RESUMED:
             commits.append(str(entry.get("commit")))
             continue
@@ -141,44 +134,14 @@ def read_predictions(file: Path) -> PredictionsFile:
     return PredictionsFile(header, predictions, tuple(dict.fromkeys(commits)))
 
 
-def first_header(file: Path) -> Header:
-    """The header in a file's first line."""
-    with file.open("rb") as opened:
-        first = opened.readline()
-    try:
-        entry = json.loads(first)
-    except ValueError:
-        entry = None
-    if not isinstance(entry, dict) or entry.get("kind") != KIND:
-        raise DataError(f"{file} is no predictions file: its first line is no header of kind {KIND!r}")
+def read_header(file: Path) -> Header | None:
+    """The header in a file's first line; None while there is none (``data.journal``)."""
+    entry = read_head(file, KIND, "predictions file")
+    if entry is None:
+        return None
     if entry.get("format") != FORMAT:
         raise DataError(f"{file} has format {entry.get('format')!r}, this version reads {FORMAT}; predict again")
     missing = [each.name for each in fields(Header) if each.name not in entry]
     if missing:
         raise DataError(f"{file}: its header lacks {', '.join(missing)}; predict again")
     return Header(**{each.name: entry[each.name] for each in fields(Header)})
-
-
-def json_lines(file: Path, skip: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The place and the object of each line after the first ``skip``."""
-    for number, line in enumerate(file.read_bytes().splitlines(keepends=True), 1):
-        if number <= skip:
-            continue
-        where = f"{file}:{number}"
-        try:
-            entry = json.loads(line)
-        except ValueError as error:
-            raise DataError(f"{where}: no JSON ({error}); a last line that was cut off is mended by predicting again "
-                            "with the same settings") from error  # fmt: skip
-        if not isinstance(entry, dict):
-            raise DataError(f"{where}: expected a JSON object, got {type(entry).__name__}")
-        yield where, entry
-
-
-def mend_last_line(file: Path) -> None:
-    """Cut off what an interrupted write left after the last whole line. A whole line ends in a line break."""
-    content = file.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole < len(content):
-        with file.open("r+b") as opened:
-            opened.truncate(whole)
