@@ -11,7 +11,7 @@ from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration
 from chatspot.model.checkpoint import save_checkpoint
 from chatspot.model.nano import SETTINGS, nano_processor
 from chatspot.model.sheet_tower import TOKENS_PER_IMAGE, SheetTowerConfig
-from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
+from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 
 
 def small_tokenizer() -> PreTrainedTokenizerFast:

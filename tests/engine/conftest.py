@@ -12,7 +12,7 @@ from transformers import CLIPVisionConfig, LlamaConfig, LlamaTokenizer, LlavaFor
 from chatspot.engine.torch_engine import TorchEngine
 from chatspot.model.checkpoint import load_checkpoint, save_checkpoint
 from chatspot.model.preset_7b import llava_config, processor_7b, settings_7b
-from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
+from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 from chatspot.spot import ChatSpot
 from lively_model import save_lively_nano, speaks_up
 

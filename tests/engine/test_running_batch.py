@@ -97,8 +97,8 @@ def test_pieces_of_a_long_answer_join_to_its_text(kind: str, request: pytest.Fix
     """Whatever tokens come: single bytes, halves of characters, blanks, control tokens."""
     engine: TorchEngine = request.getfixturevalue(kind)
     engine.end_ids = frozenset()
-    token = st.integers(0, len(engine.tokenizer) - 1).map(lambda number: [number])
-    word = LETTERS.map(lambda text: engine.tokenizer(text, add_special_tokens=False)["input_ids"])
+    token = st.integers(0, len(engine.tokens) - 1).map(lambda number: [number])
+    word = LETTERS.map(lambda text: engine.tokens.ids(text, control=True))
 
     @given(runs=st.lists(st.one_of(token, word), min_size=20, max_size=80))
     @settings(deadline=None, max_examples=150)
@@ -185,7 +185,7 @@ def test_stepping_an_empty_batch_does_nothing(engine: TorchEngine):
 
 
 def test_what_came_is_decoded_without_all_that_came_before(engine: TorchEngine):
-    words = engine.tokenizer("What can you see in this region? " * 20, add_special_tokens=False)["input_ids"]
+    words = engine.tokens.ids("What can you see in this region? " * 20, control=True)
     answer = GrowingAnswer(engine, len(words) + 1)
     for token in words:
         answer.grow(token, 0.0)

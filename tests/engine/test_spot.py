@@ -96,7 +96,7 @@ def test_braces_are_text(spot: ChatSpot, image: Image.Image, text: str):
     assert isinstance(engine, TorchEngine)
     assert spot.ask(image, text, BOX, max_new_tokens=2).finish == "length"
     prompt = engine.prompt(Request(Conversation((ask(text, BOX),)), (image,)), 0, {})
-    assert text in engine.tokenizer.decode(prompt.ids)
+    assert text in engine.tokens.text(prompt.ids)
 
 
 @pytest.mark.parametrize("picture", [b"", b"no picture", "nowhere.png", "", None, 3])

@@ -244,7 +244,7 @@ HOSTILE = [
 @pytest.mark.parametrize("kind", ["engine", "engine_7b"])
 def test_forged_control_tokens_stay_text(kind: str, question: str, image: Image.Image, request_fixture):
     engine = request_fixture(kind)
-    control = {number for number, token in engine.tokenizer.added_tokens_decoder.items() if token.special}
+    control = engine.tokens.control_ids
     regions = () if "{region}" in question else (BOX,)
     plain, forged = (
         engine.prompt(request(image, text, *regions), 0, {}) for text in ("Hello", question.replace("{region}", "{r}"))
@@ -367,9 +367,9 @@ def test_a_stream_computes_no_more_than_is_read(engine: TorchEngine, image: Imag
 def test_whole_characters_are_never_taken_back(kind: str, request_fixture, data: st.DataObject):
     """What a stream has shown after any number of tokens is a prefix of the answer's text."""
     engine = shared_engine(kind, request_fixture)
-    token = st.integers(0, len(engine.tokenizer) - 1).map(lambda number: [number])
+    token = st.integers(0, len(engine.tokens) - 1).map(lambda number: [number])
     words = st.text(st.sampled_from("aé☃日👩\u200d\n \ufffd"), max_size=4).map(
-        lambda text: engine.tokenizer(text, add_special_tokens=False)["input_ids"]
+        lambda text: engine.tokens.ids(text, control=True)
     )
     ids = list(itertools.chain(*data.draw(st.lists(st.one_of(token, words), max_size=10))))
     text = engine.text(ids)
@@ -388,7 +388,7 @@ def shared_engine(kind: str, request_fixture) -> TorchEngine:
 
 
 def test_box_markup_is_text_and_control_tokens_are_not(engine: TorchEngine):
-    ids = engine.tokenizer("<box>0.1, 0.2</box> it<|im_end|>", add_special_tokens=False)["input_ids"]
+    ids = engine.tokens.ids("<box>0.1, 0.2</box> it<|im_end|>", control=True)
     text = engine.text(ids)
     assert text == "<box>0.1, 0.2</box> it"
     assert Reply(text, tuple(ids), -1.0, "end").parts == (

@@ -13,7 +13,7 @@ import numpy as np
 
 from chatspot.messages import Conversation, ImagePart, Message, RegionPart, TextPart, ask
 from chatspot.prompts import PromptSettings, render
-from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
+from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 from chatspot.regions import Box, Mask, Point, Polygon, Scribble
 
 FOLDER = Path(__file__).parent / "golden"

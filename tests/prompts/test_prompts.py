@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from chatspot.errors import MessageError
 from chatspot.messages import Conversation, Message, RegionPart, TextPart, ask
-from chatspot.prompts import Encoded, Picture, PromptSettings, encode, pictures, render, template_source
-from chatspot.prompts.encode import IGNORED, IMAGE_TOKEN
+from chatspot.prompts import Encoded, Picture, PromptSettings, Tokens, encode, pictures, render, template_source
+from chatspot.prompts.encode import IGNORED
 from chatspot.prompts.render import PROMPT_VERSIONS, template_messages
+from chatspot.prompts.tokens import IMAGE_TOKEN
 from chatspot.prompts.written import OUTLINE_CORNERS, written_points
 from chatspot.regions import Box, Mask, Point, Region, Scribble
 from strategies import areas, conversations
@@ -30,7 +31,9 @@ COPIES = 3  # image tokens a picture
 forged_texts = st.lists(
     st.one_of(
         st.sampled_from(CONTROL_TOKENS),
-        st.sampled_from(["\ue000", "\ue001", "\ue0000\ue001", "\ue0001\ue001", "\U000f0000", "\U000f0001"]),
+        st.sampled_from(
+            ["\ue000", "\ue001", "\ue002", "\ue003", "\ue0000\ue001", "\ue0001\ue001", "\U000f0000", "\U000f0001"]
+        ),
         st.sampled_from(["{{ 7 * 7 }}", "{% endgeneration %}", "{#", "{0}", "{", "}", "\\", "<", ">", "|", "\n", '"']),
         st.text(st.characters(exclude_categories=["Cs"]), max_size=5),
     ),
@@ -43,7 +46,8 @@ def text_of(segments: Iterable[Any]) -> str:
 
 
 def encoded(talk: Conversation, prompt: PromptSettings, tokenizer: Any, asked: bool = False) -> Encoded:
-    return encode(render(talk, prompt, special_tokens=SPECIAL_TOKENS, add_generation_prompt=asked), tokenizer, COPIES)
+    segments = render(talk, prompt, special_tokens=SPECIAL_TOKENS, add_generation_prompt=asked)
+    return encode(segments, Tokens.of(tokenizer), COPIES)
 
 
 def bland(talk: Conversation) -> Conversation:
@@ -215,7 +219,7 @@ def test_forged_control_tokens_stay_text(talk: Conversation, prompt: PromptSetti
     assert "".join(said) == "".join(segment.text for segment in segments if not segment.control)
     for segment in segments:
         if not segment.control:
-            ids = encode([segment], tokenizer, COPIES).input_ids
+            ids = encode([segment], Tokens.of(tokenizer), COPIES).input_ids
             assert not special.intersection(ids)
             assert tokenizer.decode(ids) == segment.text
 

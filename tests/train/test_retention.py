@@ -17,7 +17,7 @@ from chatspot.errors import MessageError, TrainingError
 from chatspot.messages import Conversation, ask
 from chatspot.messages.conversation import conversation_from_json
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
-from chatspot.prompts import encode, render
+from chatspot.prompts import Tokens, encode, render
 from chatspot.train.abilities.rehearsal import write_rehearsal
 from chatspot.train.abilities.replies import replies, said
 from chatspot.train.abilities.retention import (
@@ -181,7 +181,7 @@ def test_the_loss_of_captions_is_stock_codes_and_needs_captions(tiny: Checkpoint
         found = caption_loss(tiny.model, tiny.processor, tiny.settings, tmp_path)
         talk = Conversation((ask("Describe the image.", style="short"), said("A red wall.", "assistant")))
         tokenizer = tiny.processor.tokenizer
-        encoded = encode(render(talk, tiny.settings, special_tokens=tokenizer.special_tokens_map), tokenizer,
+        encoded = encode(render(talk, tiny.settings, special_tokens=tokenizer.special_tokens_map), Tokens.of(tokenizer),
                          tiny.tokens_per_image)  # fmt: skip
         from chatspot.images import encoder_view, open_image
 

@@ -25,8 +25,8 @@ from chatspot.engine.interface import Prepared, Reply, Request
 from chatspot.engine.kept import KeptBeginnings, KeptViews, Row, ViewKey
 from chatspot.engine.running import Lanes, RunningBatch
 from chatspot.errors import MessageError
-from chatspot.prompts import PromptSettings, encode, pictures, render
-from chatspot.prompts.encode import ONE_AT_A_TIME
+from chatspot.prompts import PromptSettings, Tokens, encode, pictures, render
+from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 from chatspot.regions import Region
 
 TEXT_LIMIT = 2048  # tokens of prompt and answer together; source: the paper
@@ -56,23 +56,36 @@ class Prompt:
 
 
 class LocalEngine(ABC):
-    """An ``Engine`` that computes here. A subclass sets the attributes and says how views and rows are computed."""
+    """An ``Engine`` that computes here. A subclass says how views and rows are computed, and may change the limits.
 
-    settings: PromptSettings  # in use; ``focal_view`` may differ from the checkpoint's
-    template: str  # Jinja source of the checkpoint's chat template
-    tokenizer: Any
-    tokens_per_image: int
-    image_id: int  # the image token
-    end_ids: frozenset[int]  # tokens that end an answer
-    hidden_ids: frozenset[int]  # control tokens that an answer's text leaves out
-    byte_ids: frozenset[int]  # tokens that stand for a single byte
-    text_limit: int  # tokens of prompt and answer together
-    kept: KeptViews
-    beginnings: KeptBeginnings
+    ``settings`` and ``template`` (Jinja) are the checkpoint's, as are ``end_ids``, the tokens that end an answer.
+    ``focal_view`` None leaves the checkpoint's setting. Of the language model's ``text_positions`` TEXT_LIMIT are used.
+    """
 
     chunk = CHUNK
     batch_tokens = BATCH_TOKENS
     running_tokens = RUNNING_TOKENS
+
+    def __init__(
+        self,
+        settings: PromptSettings,
+        template: str,
+        tokens: Tokens,
+        *,
+        tokens_per_image: int,
+        end_ids: frozenset[int],
+        text_positions: int,
+        focal_view: bool | None = None,
+    ):
+        self.settings = settings if focal_view is None else replace(settings, focal_view=focal_view)
+        self.template, self.tokens, self.tokens_per_image, self.end_ids = template, tokens, tokens_per_image, end_ids
+        self.image_id = tokens.id_of(IMAGE_TOKEN)
+        # control tokens that an answer's text leaves out: all but the box markup
+        self.hidden_ids = tokens.control_ids - {tokens.id_of(BOX_TOKEN), tokens.id_of(END_BOX_TOKEN)}
+        self.byte_ids = tokens.byte_ids
+        self.text_limit = min(TEXT_LIMIT, text_positions)
+        self.kept = KeptViews(KEPT_BYTES)
+        self.beginnings = KeptBeginnings(KEPT_BEGINNING_BYTES)
 
     @property
     @abstractmethod
@@ -156,10 +169,10 @@ class LocalEngine(ABC):
             request.conversation,
             self.settings,
             template=self.template,
-            special_tokens=self.tokenizer.special_tokens_map,
+            special_tokens=self.tokens.special_tokens,
             add_generation_prompt=True,
         )
-        ids = encode(segments, self.tokenizer, self.tokens_per_image).input_ids
+        ids = encode(segments, self.tokens, self.tokens_per_image).input_ids
         if len(ids) + request.max_new_tokens > self.text_limit:
             raise MessageError(f"request {number} is too long: its prompt has {len(ids)} tokens and its answer up to "
                                f"{request.max_new_tokens}, together at most {self.text_limit}; shorten the question or "
@@ -204,9 +217,7 @@ class LocalEngine(ABC):
 
     def text(self, ids: Sequence[int]) -> str:
         """The text of an answer's tokens: box markup stays, control tokens do not."""
-        shown = [token for token in ids if token not in self.hidden_ids]
-        with ONE_AT_A_TIME:  # before 0.22, tokenizers fails where one thread decodes while another sets up encoding
-            return str(self.tokenizer.decode(shown, skip_special_tokens=False, clean_up_tokenization_spaces=False))
+        return self.tokens.text([token for token in ids if token not in self.hidden_ids])
 
     def settled_text(self, ids: Sequence[int]) -> str:
         """What of ``text(ids)`` no further token can change: without a character that lacks bytes, and without single

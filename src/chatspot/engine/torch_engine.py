@@ -5,9 +5,7 @@ A test holds the tokens that it chooses (``torch_lanes``) against ``generate()``
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -15,24 +13,15 @@ from PIL import Image
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
-from chatspot.engine.kept import KeptBeginnings, KeptViews, ViewKey
-from chatspot.engine.local_engine import (
-    BATCH_TOKENS,
-    CHUNK,
-    KEPT_BEGINNING_BYTES,
-    KEPT_BYTES,
-    RUNNING_TOKENS,
-    TEXT_LIMIT,
-    LocalEngine,
-    Prompt,
-)
+from chatspot.engine.kept import KeptBeginnings, ViewKey
+from chatspot.engine.local_engine import LocalEngine, Prompt
 from chatspot.engine.torch_lanes import TorchLanes, shared_beginnings
 from chatspot.errors import MessageError
 from chatspot.images import encoder_view
 from chatspot.model.checkpoint import Checkpoint
 from chatspot.model.sheet_tower import SheetTower
 from chatspot.model.vision import raw_features, visual_tokens
-from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN
+from chatspot.prompts import Tokens
 from chatspot.regions import Region
 
 # On GPUs; those for CPUs are ``local_engine``'s.
@@ -44,7 +33,6 @@ GPU_KEPT_BEGINNING_BYTES = 2**30  # 2,000 tokens of a 7B model
 # CPU as much as about 120 tokens (nano, by profile), and a GPU thousands.
 LEAST_SHARED = {"cpu": 256, "cuda": 16384}
 LIKE_LENGTH = 1.25  # of the shortest prompt; those that are read together are padded to the longest of them
-BYTE_TOKEN = re.compile("<0x[0-9A-F]{2}>")  # a LLaMA tokenizer's token for a single byte
 
 
 class TorchEngine(LocalEngine):
@@ -66,23 +54,22 @@ class TorchEngine(LocalEngine):
         self.checkpoint = checkpoint
         self._device = chosen_device(device)
         self.dtype = chosen_dtype(dtype, self._device)
-        self.settings = checkpoint.settings
-        if focal_view is not None:
-            self.settings = replace(checkpoint.settings, focal_view=focal_view)
         self.model = placed_model(checkpoint.model, self._device, self.dtype)
         config: Any = self.model.config
-        self.template, self.tokens_per_image = checkpoint.template, checkpoint.tokens_per_image
-        self.tokenizer, self.image_id = checkpoint.processor.tokenizer, config.image_token_id
-        self.end_ids = end_ids(self.model, self.tokenizer)
-        self.hidden_ids = hidden_ids(self.tokenizer)
-        self.byte_ids = byte_ids(self.tokenizer)
-        self.text_limit = min(TEXT_LIMIT, config.text_config.max_position_embeddings)
-        on_cpu = self._device.type == "cpu"
-        self.chunk = CHUNK if on_cpu else GPU_CHUNK
-        self.batch_tokens = BATCH_TOKENS if on_cpu else GPU_BATCH_TOKENS
-        self.running_tokens = RUNNING_TOKENS if on_cpu else GPU_RUNNING_TOKENS
-        self.kept = KeptViews(KEPT_BYTES)
-        self.beginnings = KeptBeginnings(KEPT_BEGINNING_BYTES if on_cpu else GPU_KEPT_BEGINNING_BYTES)
+        tokenizer = checkpoint.processor.tokenizer
+        super().__init__(
+            checkpoint.settings,
+            checkpoint.template,
+            Tokens.of(tokenizer),
+            tokens_per_image=checkpoint.tokens_per_image,
+            end_ids=end_ids(self.model, tokenizer),
+            text_positions=config.text_config.max_position_embeddings,
+            focal_view=focal_view,
+        )
+        self.pad_id = tokenizer.pad_token_id or 0  # whatever it is, the mask hides it
+        if self._device.type != "cpu":
+            self.chunk, self.batch_tokens, self.running_tokens = GPU_CHUNK, GPU_BATCH_TOKENS, GPU_RUNNING_TOKENS
+            self.beginnings = KeptBeginnings(GPU_KEPT_BEGINNING_BYTES)
 
     @property
     def name(self) -> str:
@@ -141,8 +128,7 @@ class TorchEngine(LocalEngine):
     @torch.inference_mode()
     def embedded(self, prompts: Sequence[Prompt], views: Mapping[ViewKey, Tensor], length: int) -> Tensor:
         """The prompts' embeddings [rows, length, hidden], padded on the left, visual tokens in their places."""
-        pad = self.tokenizer.pad_token_id or 0  # whatever it is, the mask hides it
-        ids = torch.tensor([[pad] * (length - len(p.ids)) + p.ids for p in prompts], device=self._device)
+        ids = torch.tensor([[self.pad_id] * (length - len(p.ids)) + p.ids for p in prompts], device=self._device)
         embeddings = self.model.get_input_embeddings()(ids)
         for row, prompt in enumerate(prompts):
             if prompt.views:
@@ -219,14 +205,3 @@ def end_ids(model: LlavaForConditionalGeneration, tokenizer: Any) -> frozenset[i
     stored = model.generation_config.eos_token_id
     many = stored if isinstance(stored, list) else [stored]
     return frozenset(token for token in (tokenizer.eos_token_id, *many) if token is not None)
-
-
-def hidden_ids(tokenizer: Any) -> frozenset[int]:
-    """Control tokens that an answer's text leaves out: all but the box markup."""
-    control = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-    return frozenset(control - set(tokenizer.convert_tokens_to_ids([BOX_TOKEN, END_BOX_TOKEN])))
-
-
-def byte_ids(tokenizer: Any) -> frozenset[int]:
-    """The tokens that stand for a single byte."""
-    return frozenset(number for token, number in tokenizer.get_vocab().items() if BYTE_TOKEN.fullmatch(token))

@@ -26,7 +26,8 @@ from transformers import LlavaForConditionalGeneration
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
 from chatspot.errors import CheckpointError
-from chatspot.model.checkpoint import CONFIG, Checkpoint, load_checkpoint, put_in_place, quiet, stock_state
+from chatspot.model.checkpoint import Checkpoint, load_checkpoint, put_in_place, quiet, stock_state
+from chatspot.model.folder import CONFIG
 from chatspot.model.projector import IDENTITY, SPLIT, one_linear_activation, read_linear, write_linear
 from chatspot.model.sheet_tower import SheetTowerConfig
 

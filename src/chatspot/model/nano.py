@@ -43,7 +43,7 @@ from chatspot.model.weights import (
     sha256,
 )
 from chatspot.prompts import PromptSettings, template_source
-from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
+from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 
 FORMAT = 2  # raise when the conversion changes
 SETTINGS = PromptSettings(template="chatspot-nano", version=1, focal_view=True, spell_quotes=True, image_fit="sheet")

@@ -42,10 +42,11 @@ from transformers.models.llava.image_processing_pil_llava import LlavaImageProce
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
 from chatspot.errors import CheckpointError
-from chatspot.model.checkpoint import HUB_ID, quiet
+from chatspot.model.checkpoint import quiet
+from chatspot.model.folder import HUB_ID
 from chatspot.model.projector import one_linear_activation, write_linear
 from chatspot.prompts import PromptSettings, template_source
-from chatspot.prompts.encode import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
+from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 
 VISION, LANGUAGE = "openai/clip-vit-large-patch14", "lmsys/vicuna-7b-v1.5"
 FEATURE_LAYER = -2  # the last layer but one; source: LLaVA-1

@@ -13,18 +13,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
-from itertools import pairwise
-from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chatspot.errors import MessageError
 from chatspot.messages import Conversation, Message, RegionPart, TextPart
 from chatspot.prompts.written import written_points
 
+if TYPE_CHECKING:
+    from jinja2 import Template
+
 PROMPT_VERSIONS = {"chatspot-nano": 1, "chatspot-7b": 1}
 STAND_IN = re.compile("\ue000(\\d+)\ue001")  # private-use characters around a number
+ANSWER_EDGE = re.compile("[\ue002\ue003]")  # around what stands in a template's ``generation`` block
 QUOTED = re.compile(r'"([^"\n]+)"')
-ONE_AT_A_TIME = Lock()  # transformers keeps one compiled template, which refuses to run in two threads at once
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,6 @@ def render(
     names a template may use, such as ``eos_token``. With ``add_generation_prompt`` the text ends where the answer
     begins; ``MessageError`` when the conversation's last message is not the user's, so that there is nothing to answer.
     """
-    from transformers.utils.chat_template_utils import render_jinja_template
-
     if add_generation_prompt and conversation.messages[-1].role != "user":
         raise MessageError("there is nothing to answer: the conversation's last message is the "
                            f"{conversation.messages[-1].role}'s, expected the user's")  # fmt: skip
@@ -112,32 +111,53 @@ def render(
             if part["type"] == "text":
                 texts.append(part["text"])
                 part["text"] = f"\ue000{len(texts) - 1}\ue001"
-    names: dict[str, Any] = dict(special_tokens or {})
-    with ONE_AT_A_TIME:
-        result: Any = render_jinja_template(
-            conversations=[messages],
-            chat_template=template if template is not None else template_source(settings.template),
-            return_assistant_tokens_mask=True,
-            add_generation_prompt=add_generation_prompt,
-            **names,
-        )
-    (rendered,), (answers,) = result  # of the one conversation
-    return list(cut(rendered, answers, texts, settings))
+    compiled = compiled_template(template if template is not None else template_source(settings.template))
+    rendered = compiled.render(messages=messages, add_generation_prompt=add_generation_prompt, **(special_tokens or {}))
+    return list(cut(rendered, texts, settings))
 
 
-def cut(rendered: str, answers: list[tuple[int, int]], texts: list[str], settings: PromptSettings) -> Iterator[Segment]:
-    """The rendered text cut at stand-ins and at the edges of answers (character spans), stand-ins filled in."""
-    edges = [0, *(edge for span in answers for edge in span), len(rendered)]
-    for index, (start, end) in enumerate(pairwise(edges)):
+@lru_cache
+def compiled_template(source: str) -> Template:
+    """A chat template as transformers compiles it (its ``chat_template_utils``), except that what stands in a
+    ``generation`` block is put between marks. A sandbox: the template may come with a checkpoint of somebody's.
+
+    Of what transformers offers to templates there is what ours use, and loop controls.
+    """
+    from jinja2 import nodes
+    from jinja2.ext import Extension, loopcontrols
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    class Generation(Extension):
+        """The block ``{% generation %}``."""
+
+        tags = {"generation"}  # noqa: RUF012 (as jinja2 declares it)
+
+        def parse(self, parser: Any) -> nodes.Node:
+            line = next(parser.stream).lineno
+            body = parser.parse_statements(("name:endgeneration",), drop_needle=True)
+            return nodes.CallBlock(self.call_method("marked"), [], [], body).set_lineno(line)
+
+        def marked(self, caller: Any) -> str:
+            return f"\ue002{caller()}\ue003"
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+    )
+    return environment.from_string(source)
+
+
+def cut(rendered: str, texts: list[str], settings: PromptSettings) -> Iterator[Segment]:
+    """The rendered text cut at stand-ins and at the edges of answers, stand-ins filled in."""
+    for index, span in enumerate(ANSWER_EDGE.split(rendered)):
         supervised = index % 2 == 1
-        at = start
-        for match in STAND_IN.finditer(rendered, start, end):
+        at = 0
+        for match in STAND_IN.finditer(span):
             if match.start() > at:
-                yield Segment(rendered[at : match.start()], control=True, supervised=supervised)
+                yield Segment(span[at : match.start()], control=True, supervised=supervised)
             yield from spelled(texts[int(match[1])], supervised, settings.spell_quotes)
             at = match.end()
-        if at < end:
-            yield Segment(rendered[at:end], control=True, supervised=supervised)
+        if at < len(span):
+            yield Segment(span[at:], control=True, supervised=supervised)
 
 
 def spelled(text: str, supervised: bool, spell_quotes: bool) -> Iterator[Segment]:

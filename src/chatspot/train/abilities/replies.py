@@ -12,7 +12,7 @@ from transformers import GenerationConfig, LlavaForConditionalGeneration
 from chatspot.errors import MessageError
 from chatspot.messages import Conversation, Message, TextPart
 from chatspot.messages.conversation import Role
-from chatspot.prompts import PromptSettings, encode, render
+from chatspot.prompts import PromptSettings, Tokens, encode, render
 
 BATCH = 16  # conversations answered together; our choice, memory alone depends on it
 
@@ -61,7 +61,7 @@ def prompt(conversation: Conversation, processor: Any, settings: PromptSettings)
         special_tokens=processor.tokenizer.special_tokens_map,
         add_generation_prompt=True,
     )
-    return encode(segments, processor.tokenizer, 0).input_ids
+    return encode(segments, Tokens.of(processor.tokenizer), 0).input_ids
 
 
 def answered(model: Any, tokenizer: Any, prompts: Sequence[list[int]], most_tokens: int) -> list[list[int]]:

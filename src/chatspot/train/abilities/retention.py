@@ -34,7 +34,7 @@ from chatspot.errors import TrainingError
 from chatspot.images import encoder_view, open_image
 from chatspot.messages import Conversation, ask
 from chatspot.model.vision import raw_features, visual_tokens
-from chatspot.prompts import PromptSettings, encode, render
+from chatspot.prompts import PromptSettings, Tokens, encode, render
 from chatspot.prompts.encode import IGNORED
 from chatspot.train.abilities.replies import evaluating, replies, said
 
@@ -178,7 +178,7 @@ def caption_loss(model: LlavaForConditionalGeneration, processor: Any, settings:
         segments = render(
             dialogue, settings, template=processor.chat_template, special_tokens=processor.tokenizer.special_tokens_map
         )
-        encoded = encode(segments, processor.tokenizer, model.config.image_seq_length)
+        encoded = encode(segments, Tokens.of(processor.tokenizer), model.config.image_seq_length)
         view = encoder_view(open_image(record.image), None, settings.image_fit)
         pixels = processor.image_processor(images=[view], return_tensors="pt")["pixel_values"]
         ids = placed(model, encoded.input_ids)

@@ -17,7 +17,8 @@ import torch
 from transformers import LlavaConfig
 
 from chatspot.errors import RecipeError
-from chatspot.model.checkpoint import check_folder, local_folder
+from chatspot.model.checkpoint import check_folder
+from chatspot.model.folder import local_folder
 from chatspot.model.preset_7b import full_size_7b_configs, llava_config, settings_7b
 from chatspot.train.planning.memory import (
     CONTEXT,

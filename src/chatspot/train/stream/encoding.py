@@ -9,8 +9,9 @@ from typing import Any
 from transformers import LlavaProcessor
 
 from chatspot.errors import DataError
-from chatspot.prompts import PromptSettings, encode, pictures, render
-from chatspot.prompts.encode import IGNORED, IMAGE_TOKEN
+from chatspot.prompts import PromptSettings, Tokens, encode, pictures, render
+from chatspot.prompts.encode import IGNORED
+from chatspot.prompts.tokens import IMAGE_TOKEN
 from chatspot.train.recipe import Recipe
 from chatspot.train.stream.examples import Dialogue, Example
 from chatspot.train.stream.features import View
@@ -39,11 +40,10 @@ class Encoder:
     """
 
     def __init__(self, processor: LlavaProcessor, settings: PromptSettings, recipe: Recipe, tokens_per_image: int):
-        self.tokenizer: Any = processor.tokenizer
+        self.tokens = Tokens.of(processor.tokenizer)
         self.template: Any = processor.chat_template
-        self.special_tokens = self.tokenizer.special_tokens_map
         self.tokens_per_image = tokens_per_image
-        self.image_token = int(self.tokenizer.convert_tokens_to_ids(IMAGE_TOKEN))
+        self.image_token = self.tokens.id_of(IMAGE_TOKEN)
         self.settings, self.plain = settings, replace(settings, focal_view=False)
         self.seed, self.plain_share = recipe.seed, recipe.without_focal_share
 
@@ -60,8 +60,8 @@ class Encoder:
                             f"its example has {len(example.pictures)}; make the data again")  # fmt: skip
         draw = random.Random(f"{self.seed}/focal/{dialogue.id}").random()
         settings = self.plain if draw < self.plain_share else self.settings
-        segments = render(talk, settings, template=self.template, special_tokens=self.special_tokens)
-        encoded = encode(segments, self.tokenizer, self.tokens_per_image)
+        segments = render(talk, settings, template=self.template, special_tokens=self.tokens.special_tokens)
+        encoded = encode(segments, self.tokens, self.tokens_per_image)
         views = tuple(View(example.pictures[shown.image], shown.region) for shown in pictures(talk, settings))
         branch = Branch(dialogue, encoded.input_ids, encoded.labels, views)
         if not branch.supervised:
