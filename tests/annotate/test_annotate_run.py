@@ -17,9 +17,11 @@ from PIL import Image
 
 from chatspot.annotate.journal import Given, open_journal
 from chatspot.annotate.region_files import read_regions
-from chatspot.annotate.run import MOST_FAILURES, Asking, Outcome, annotate
+from chatspot.annotate.run import Asking, Outcome, annotate
 from chatspot.data.faults import Faults
 from chatspot.engine import Reply, Request
+from chatspot.engine.crowd import MOST_FAILURES
+from chatspot.engine.interface import Growing, Prepared
 from chatspot.engine.torch_engine import TorchEngine
 from chatspot.errors import DataError, EngineError
 from chatspot.images import open_image
@@ -33,16 +35,47 @@ ASKING = Asking("What is {region}?", max_new_tokens=4)
 class Engine:
     """The engine, with every request counted; ``fails`` says at which requests it breaks."""
 
+    device = "cpu"
+
     def __init__(self, engine: TorchEngine, fails: Any = lambda request: None):
         self.engine, self.fails = engine, fails
         self.asked: list[Request] = []
 
     def answer(self, requests: Sequence[Request]) -> list[Reply]:
-        for request in requests:
-            if error := self.fails(request):
+        batch = self.batch()
+        answers = batch.join([self.prepare(request) for request in requests])
+        while len(batch):
+            batch.step()
+        return [answer.reply for answer in answers if answer.reply is not None]
+
+    def prepare(self, request: Request) -> Prepared:
+        return self.engine.prepare(request)
+
+    def batch(self) -> Breaking:
+        return Breaking(self)
+
+
+class Breaking:
+    """A batch that breaks as a whole at a request that fails."""
+
+    def __init__(self, engine: Engine):
+        self.engine, self.batch = engine, engine.engine.batch()
+
+    def __len__(self) -> int:
+        return len(self.batch)
+
+    def has_room(self, *prepared: Prepared) -> bool:
+        return self.batch.has_room(*prepared)
+
+    def join(self, prepared: Sequence[Prepared]) -> Sequence[Growing]:
+        for one in prepared:
+            if error := self.engine.fails(one.request):
                 raise error
-        self.asked += requests
-        return self.engine.answer(requests)
+        self.engine.asked += [one.request for one in prepared]
+        return self.batch.join(prepared)
+
+    def step(self) -> None:
+        self.batch.step()
 
 
 def run(engine: Any, folder: Path, regions: Path, journal_file: Path, **given: Any) -> tuple[Outcome, Faults]:

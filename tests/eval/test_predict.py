@@ -7,8 +7,9 @@ from itertools import pairwise
 import pytest
 from reference import TablePredictor, always, perfect
 
+from chatspot.engine.crowd import MOST_FAILURES
 from chatspot.errors import DataError, MessageError
-from chatspot.eval.predict import MOST_FAILURES, RunFacts, predict
+from chatspot.eval.predict import RunFacts, predict
 from chatspot.eval.predictions import read_predictions
 from chatspot.eval.tasks import COCO, questions_of
 from chatspot.prompts import PromptSettings

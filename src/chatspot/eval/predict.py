@@ -1,28 +1,23 @@
 """Ask a model every question of a task and keep its answers. Scoring is another program, with a file between them.
 
-Questions are made ready ahead, in a thread of their own: the picture opened and shown in the chosen way, the prompt
-written. The engine's batch is filled up with them as answers end, those of one picture side by side, and each answer is
-written as soon as it has ended. So whatever ends the run, no question that was answered is asked again.
+Questions are asked side by side (``engine.crowd``), those of one picture together, and each answer is written as soon
+as it has ended. So whatever ends the run, no question that was answered is asked again.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import time
-from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from chatspot.data.journal import append, begin, check_same_run, mend
-from chatspot.engine.interface import Engine, Growing, Prepared, Reply, Request
+from chatspot.engine.crowd import Asked, Failures, answered, described
+from chatspot.engine.interface import Engine, Request
 from chatspot.errors import DataError
 from chatspot.eval.predictions import (
     RESUMED,
@@ -40,7 +35,6 @@ from chatspot.images import open_image
 from chatspot.progress import progress_bar
 
 BATCH = 32
-MOST_FAILURES = 16  # so many failures in a row mean that the engine is broken, not the questions
 HASH_DIGITS = 16  # of a prompt's SHA-256
 
 
@@ -100,21 +94,17 @@ def predict(
         append(out, [{"kind": RESUMED, "commit": header.commit, "date": header.date}])
     there = {p.id for p in earlier.predictions.values() if p.error is None} if earlier else set()
     rest = picture_by_picture([question for question in questions if question.id not in there])
-    failed = failed_in_a_row = 0
+    failures = Failures(out)
     with (
         progress_bar("answering", len(questions), done=len(there), shown=show_progress) as advance,
-        closing(made_ready(engine, chosen, rest, ahead=batch)) as coming,
+        closing(predictions_of(engine, chosen, rest, most=batch, keep_prompts=keep_prompts)) as coming,
     ):
-        for predictions in answered(engine, coming, batch, keep_prompts):
+        for predictions in coming:
             append(out, [prediction.to_json() for prediction in predictions])
             for prediction in predictions:
-                failed += prediction.error is not None
-                failed_in_a_row = failed_in_a_row + 1 if prediction.error else 0
-                if failed_in_a_row >= MOST_FAILURES:
-                    raise DataError(f"{failed_in_a_row} questions in a row failed, the last ({prediction.id}) with "
-                                    f"{prediction.error}; {out} keeps what was answered")  # fmt: skip
+                failures.note(prediction.id, prediction.error)
             advance(len(predictions))
-    return Outcome(len(rest), len(there), failed)
+    return Outcome(len(rest), len(there), failures.count)
 
 
 def header_of(engine: Engine, questions: Sequence[Question], facts: RunFacts, way: Way) -> Header:
@@ -162,173 +152,36 @@ def picture_by_picture(questions: Sequence[Question]) -> list[Question]:
     return [question for group in groups.values() for question in group]
 
 
-@dataclass(frozen=True)
-class Ready:
-    """A question that can be asked, or the ``fault`` for which it cannot."""
+def predictions_of(
+    engine: Engine, way: Way, questions: Iterable[Question], *, most: int, keep_prompts: bool = False
+) -> Generator[list[Prediction]]:
+    """What came of each question, ``most`` of them asked side by side, as it comes."""
+    opened = lru_cache(1)(open_image)  # questions of one picture come one after another
 
-    question: Question
-    prepared: Prepared | None = None
-    fault: str | None = None
+    def request(question: Question) -> Request:
+        most_tokens = find_task(question.task).max_new_tokens
+        return request_in(way, engine, Request(question.conversation, (opened(question.image),), most_tokens))
 
-    @property
-    def length(self) -> int:
-        """Tokens of the prompt; 0 where they are not known."""
-        return self.prepared.prompt_tokens if self.prepared else 0
-
-
-def made_ready(engine: Engine, way: Way, questions: Iterable[Question], *, ahead: int) -> Generator[Ready]:
-    """The questions made ready in order, up to ``ahead`` of them before they are wanted."""
-    rest = iter(questions)
-    opened: dict[Path, Image.Image] = {}  # the last picture
-
-    def ready(question: Question) -> Ready:
-        try:
-            if question.image not in opened:
-                opened.clear()
-                opened[question.image] = open_image(question.image)
-            return Ready(question, engine.prepare(request_in(way, engine, request(question, opened[question.image]))))
-        except Exception as error:
-            return Ready(question, fault=described(error))
-
-    with ThreadPoolExecutor(1, "ready") as thread:
-        coming = deque(thread.submit(ready, question) for question in islice(rest, ahead))
-        try:
-            while coming:
-                yield coming.popleft().result()
-                coming.extend(thread.submit(ready, question) for question in islice(rest, 1))
-        finally:
-            thread.shutdown(cancel_futures=True)
+    with closing(answered(engine, questions, request, most=most, ahead=most)) as coming:
+        for some in coming:
+            yield [prediction(one, keep_prompts) for one in some]
 
 
-def request(question: Question, picture: Image.Image) -> Request:
-    """What is asked."""
-    return Request(question.conversation, (picture,), find_task(question.task).max_new_tokens)
-
-
-def answered(engine: Engine, coming: Iterator[Ready], most: int, keep_prompts: bool) -> Iterator[list[Prediction]]:
-    """Predictions as they come, ``most`` questions side by side.
-
-    A batch that computes here is filled up when half of it has ended: prompts read together cost less. A server is
-    always given the next question at once. Prompts of like length are read together.
-    """
-    asked = Asked(engine, keep_prompts)
-    least_free = 1 if engine.device == "remote" else (most + 1) // 2
-    waiting: list[Ready] = []
-    while True:
-        if most - len(asked.growing) >= least_free:
-            waiting += islice(coming, max(2 * most - len(waiting), 0))
-            unfit = [asked.prediction(ready, fault=ready.fault) for ready in waiting if ready.fault is not None]
-            if unfit:
-                yield unfit
-            waiting = sorted((ready for ready in waiting if ready.fault is None), key=lambda ready: ready.length)
-            joining = asked.fitting(waiting, most)
-            waiting = waiting[len(joining) :]
-            if joining:
-                yield from asked.join(joining)
-        if not asked.growing and not waiting:
-            return
-        yield from asked.step()
-
-
-class Asked:
-    """Questions that are being answered side by side: ``growing``. Each call gives what has ended, never an empty list.
-
-    When the engine fails for all of them at once, each is asked alone to find the fault; an error of any kind is kept
-    in its prediction, so one question cannot end the run.
-    """
-
-    def __init__(self, engine: Engine, keep_prompts: bool):
-        self.engine, self.keep_prompts = engine, keep_prompts
-        self.batch = engine.batch()
-        self.growing: list[tuple[Ready, Growing]] = []
-        self.seconds: dict[str, float] = {}  # by question: its shares so far
-
-    def fitting(self, waiting: Sequence[Ready], most: int) -> list[Ready]:
-        """How many of those that wait, from the first on, may join now."""
-        joining: list[Prepared] = []
-        for ready in waiting[: most - len(self.growing)]:
-            assert ready.prepared is not None
-            if not self.batch.has_room(*joining, ready.prepared):
-                break
-            joining.append(ready.prepared)
-        return list(waiting[: len(joining)])
-
-    def join(self, joining: Sequence[Ready]) -> Iterator[list[Prediction]]:
-        """Ask these too."""
-        start = time.perf_counter()
-        try:
-            new = self.batch.join([ready.prepared for ready in joining if ready.prepared])
-        except Exception:
-            yield from self.one_by_one(joining)
-            return
-        self.growing += zip(joining, new, strict=True)
-        yield from self.ended(joining, start)
-
-    def step(self) -> Iterator[list[Prediction]]:
-        """Go on with all."""
-        start, all_ready = time.perf_counter(), [ready for ready, _ in self.growing]
-        try:
-            self.batch.step()
-        except Exception:
-            self.batch, self.growing = self.engine.batch(), []
-            yield from self.one_by_one(all_ready)
-            return
-        yield from self.ended(all_ready, start)
-
-    def ended(self, computed: Sequence[Ready], start: float) -> Iterator[list[Prediction]]:
-        """The answers that have ended; ``computed`` have shared the time since ``start``."""
-        share = (time.perf_counter() - start) / max(len(computed), 1)
-        for ready in computed:
-            self.seconds[ready.question.id] = self.seconds.get(ready.question.id, 0.0) + share
-        done: list[Prediction] = []
-        still: list[tuple[Ready, Growing]] = []
-        for ready, growing in self.growing:
-            try:
-                reply = growing.reply
-            except Exception as error:
-                done.append(self.prediction(ready, fault=described(error)))
-                continue
-            if reply is None:
-                still.append((ready, growing))
-            else:
-                done.append(self.prediction(ready, reply))
-        self.growing = still
-        if done:
-            yield done
-
-    def one_by_one(self, some: Sequence[Ready]) -> Iterator[list[Prediction]]:
-        """Each asked alone."""
-        for ready in some:
-            assert ready.prepared is not None
-            start = time.perf_counter()
-            try:
-                (reply,) = self.engine.answer([ready.prepared.request])
-            except Exception as error:
-                yield [self.prediction(ready, fault=described(error))]
-                continue
-            self.seconds[ready.question.id] = time.perf_counter() - start
-            yield [self.prediction(ready, reply)]
-
-    def prediction(self, ready: Ready, reply: Reply | None = None, fault: str | None = None) -> Prediction:
-        """The prediction of an answered or failed question."""
-        q, seconds = ready.question, self.seconds.pop(ready.question.id, 0.0)
-        bare = Prediction(q.id, q.text, q.region_json, q.size, q.truth, error=fault, extra=q.extra)
-        if reply is None or ready.prepared is None:
-            return bare
-        prompt = ready.prepared.text
-        if not self.keep_prompts:
-            prompt = hashlib.sha256(prompt.encode()).hexdigest()[:HASH_DIGITS]
-        return replace(
-            bare,
-            answer=reply.text,
-            logprob=None if reply.logprob is None else round(reply.logprob, 5),
-            finish=reply.finish,
-            seconds=round(seconds, 4),
-            tokens=reply.counted or (ready.prepared.prompt_tokens, len(reply.token_ids)),
-            prompt=prompt,
-        )
-
-
-def described(error: Exception) -> str:
-    """An error as one line."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
+def prediction(asked: Asked[Question], keep_prompt: bool) -> Prediction:
+    """The prediction of an answered or failed question."""
+    q, reply = asked.item, asked.reply
+    bare = Prediction(q.id, q.text, q.region_json, q.size, q.truth, extra=q.extra)
+    if asked.error is not None:
+        return replace(bare, error=described(asked.error))
+    assert reply is not None
+    assert asked.prepared is not None
+    prompt = asked.prepared.text
+    return replace(
+        bare,
+        answer=reply.text,
+        logprob=None if reply.logprob is None else round(reply.logprob, 5),
+        finish=reply.finish,
+        seconds=round(asked.seconds, 4),
+        tokens=reply.counted or (asked.prepared.prompt_tokens, len(reply.token_ids)),
+        prompt=prompt if keep_prompt else hashlib.sha256(prompt.encode()).hexdigest()[:HASH_DIGITS],
+    )

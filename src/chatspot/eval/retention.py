@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from chatspot.engine.crowd import answered, described
 from chatspot.engine.interface import Engine, Request
-from chatspot.eval.predict import RunFacts, described
+from chatspot.eval.predict import RunFacts
 from chatspot.eval.predictions import Header, Prediction
 from chatspot.eval.provenance import machine, source_commit, today
 from chatspot.messages import Conversation, Message, TextPart
@@ -54,25 +55,19 @@ def asked(engine: Engine) -> Iterator[Prediction]:
     """The questions with the engine's answers; one that cannot be answered keeps its error."""
     from chatspot.train.abilities.retention import REPLY_TOKENS, packaged
 
+    def request(entry: dict[str, Any]) -> Request:
+        return Request(Conversation((Message("user", (TextPart(entry["question"]),)),)), (), REPLY_TOKENS)
+
     entries = packaged("questions")
-    for start in range(0, len(entries), BATCH):
-        some = entries[start : start + BATCH]
-        requests = [
-            Request(Conversation((Message("user", (TextPart(entry["question"]),)),)), (), REPLY_TOKENS)
-            for entry in some
-        ]  # fmt: skip
-        try:
-            replies: list[Any] = list(engine.answer(requests))
-        except Exception as error:
-            replies = [error] * len(some)
-        for entry, reply in zip(some, replies, strict=True):
-            what: dict[str, Any] = (
-                {"error": described(reply)}
-                if isinstance(reply, Exception)
-                else {"answer": reply.text, "logprob": reply.logprob, "finish": reply.finish}
-            )
-            yield Prediction(f"{TASK}/{entry['id']}#0", entry["question"], {}, (1, 1), entry["accepted"],
-                             extra={"form": FORM, "kind": entry["kind"]}, **what)  # fmt: skip
+    coming = answered(engine, entries, request, most=BATCH, ahead=BATCH)
+    found = {one.item["id"]: one for some in coming for one in some}
+    for entry in entries:
+        one = found[entry["id"]]
+        what: dict[str, Any] = {} if one.error is None else {"error": described(one.error)}
+        if one.reply is not None:
+            what = {"answer": one.reply.text, "logprob": one.reply.logprob, "finish": one.reply.finish}
+        yield Prediction(f"{TASK}/{entry['id']}#0", entry["question"], {}, (1, 1), entry["accepted"],
+                         extra={"form": FORM, "kind": entry["kind"]}, **what)  # fmt: skip
 
 
 def weighed(engine: Engine) -> Iterator[Prediction]:

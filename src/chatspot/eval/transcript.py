@@ -13,7 +13,6 @@ import hashlib
 import math
 import subprocess
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from PIL import Image, ImageFilter
 
 from chatspot.engine.interface import Engine
 from chatspot.errors import DataError, ImageError
-from chatspot.eval.predict import answered, made_ready
+from chatspot.eval.predict import predictions_of
 from chatspot.eval.predictions import Prediction
 from chatspot.eval.tasks import TASKS, Judged, Question, Task, find_task, questions_of
 from chatspot.eval.ways import way_of
@@ -88,10 +87,8 @@ def rank(question: Question) -> bytes:
 def exchanges(engine: Engine, questions: Sequence[Question]) -> list[Exchange]:
     """Ask the questions. Raises ``DataError`` when one cannot be answered."""
     asked = []
-    coming = made_ready(engine, way_of(engine, None), questions, ahead=len(questions))
-    with closing(coming):
-        some = answered(engine, coming, most=max(len(questions), 1), keep_prompts=False)
-        found = {prediction.id: prediction for predictions in some for prediction in predictions}
+    coming = predictions_of(engine, way_of(engine, None), questions, most=max(len(questions), 1))
+    found = {prediction.id: prediction for predictions in coming for prediction in predictions}
     for question in questions:
         prediction = found[question.id]
         if prediction.error is not None:
