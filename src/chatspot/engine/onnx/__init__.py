@@ -1,0 +1,1 @@
+"""Answers computed with ONNX Runtime, which needs neither torch nor transformers."""

@@ -1,0 +1,108 @@
+"""The files that sessions open, made once from a checkpoint and kept in the user's cache folder.
+
+::
+
+    onnx-<checkpoint>-<key>/
+      language.onnx, language.onnx.data    weights as they are computed with
+      tower.onnx, tower.onnx.data
+      built.json                           the sizes of these files: what was cut off is made again
+
+The key is a hash of the checkpoint's configuration, of its weight files' names, sizes and times of change, of the
+precision and of FORMAT. One process builds at a time, in a folder beside, which is renamed when it is whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from chatspot.engine.onnx.session import Precision, open_session
+from chatspot.engine.onnx.stored import StoredTensors
+from chatspot.errors import CheckpointError
+from chatspot.model.folder import CONFIG, read_json, weight_files
+from chatspot.model.weights import cache_folder
+
+FORMAT = 1  # raise when the graphs change
+LANGUAGE, TOWER, BUILT = "language.onnx", "tower.onnx", "built.json"
+
+
+def open_sessions(checkpoint: Path, precision: Precision, positions: int) -> tuple[Any, Any]:
+    """The sessions of the tower and of the language model, for at most ``positions`` tokens.
+
+    Raises ``CheckpointError`` for a checkpoint that there are no graphs for, or when they cannot be built.
+    """
+    folder = built_files(checkpoint, precision, positions)
+    try:
+        return open_session(folder / TOWER), open_session(folder / LANGUAGE)
+    except Exception:  # onnxruntime raises its own untyped errors
+        shutil.rmtree(folder, ignore_errors=True)  # damaged in a way that left its size as it was
+    folder = built_files(checkpoint, precision, positions)
+    try:
+        return open_session(folder / TOWER), open_session(folder / LANGUAGE)
+    except Exception as error:
+        raise CheckpointError(f"ONNX Runtime cannot open what was built in {folder} ({error}); use the engine 'torch'"
+                              ) from error  # fmt: skip
+
+
+def built_files(checkpoint: Path, precision: Precision, positions: int) -> Path:
+    """The folder of the checkpoint's graphs, built on the first call (seconds) and found again afterwards.
+
+    Raises ``CheckpointError`` for a checkpoint that there is no graph for, or when the files cannot be written.
+    """
+    from filelock import FileLock
+
+    folder = cache_folder() / f"onnx-{checkpoint.name}-{key(checkpoint, precision, positions)}"
+    if is_whole(folder):
+        return folder
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(str(folder) + ".lock"):
+            if not is_whole(folder):  # no other process was faster
+                build(checkpoint, folder, precision, positions)
+    except OSError as error:
+        raise CheckpointError(f"the files of the fast engine cannot be written to {folder} ({error}); make room there, "
+                              "set CHATSPOT_CACHE to another folder, or use the engine 'torch'") from error  # fmt: skip
+    return folder
+
+
+def key(checkpoint: Path, precision: Precision, positions: int) -> str:
+    """A name for everything that the files are made from."""
+    made_from: list[Any] = [FORMAT, precision, positions, (checkpoint / CONFIG).read_text("utf-8")]
+    for name in weight_files(checkpoint):
+        facts = (checkpoint / name).stat()
+        made_from.append([name, facts.st_size, facts.st_mtime_ns])
+    return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:12]
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether all files are there in their full size."""
+    try:
+        sizes = json.loads((folder / BUILT).read_text("utf-8"))
+        return bool(sizes) and all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
+
+
+def build(checkpoint: Path, folder: Path, precision: Precision, positions: int) -> None:
+    """Write the files, and take away what a killed or damaged build has left."""
+    from chatspot.engine.onnx.language import check_supported, language_graph
+    from chatspot.engine.onnx.tower import tower_graph
+
+    for remains in (folder, *folder.parent.glob(f".{folder.name}.*")):
+        shutil.rmtree(remains, ignore_errors=True)
+    config, stored = read_json(checkpoint / CONFIG), StoredTensors(checkpoint)
+    check_supported(checkpoint, config, stored)
+    partial = folder.with_name(f".{folder.name}.{os.getpid()}")
+    try:
+        partial.mkdir()
+        tower_graph(stored).save(partial / TOWER)
+        language_graph(stored, config["text_config"], positions, precision).save(partial / LANGUAGE)
+        sizes = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
+        (partial / BUILT).write_text(json.dumps(sizes), "utf-8")
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

@@ -1,0 +1,141 @@
+"""The language model as an ONNX graph: a LLaMA decoder that takes embeddings and gives the likeliest next tokens.
+
+::
+
+    embeddings [rows, new, hidden] ─┐
+    past keys and values ───────────┤ per layer: norm, one product for q, k and v, GroupQueryAttention (rotary inside),
+    seqlens_k, total ───────────────┘            product, norm, gate and up, SiLU, down
+                                      last position -> norm -> head -> tokens [rows], logprobs [rows]
+
+Keys and values are written behind the past where it lies: ``past_*`` and ``present_*`` are bound to the same memory,
+[rows, key/value heads, columns, size], whose columns beyond a row's length are not read.
+
+Operators and their inputs: onnxruntime's docs/ContribOperators.md. The layers are LLaMA's (transformers'
+modeling_llama.py), with q, k and v in one matrix.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import TensorProto
+
+from chatspot.engine.onnx.graph import Graph, Shape
+from chatspot.engine.onnx.session import Precision
+from chatspot.engine.onnx.stored import DECODER, HEAD, TABLE, StoredTensors
+from chatspot.errors import CheckpointError
+
+# Weights of a row of a matrix that share a scale: smaller blocks are nearer to the truth, and 4 bytes a block are read.
+BLOCK = 64
+INT8_PRODUCTS = 4  # MatMulNBits' accuracy_level: activations are rounded to 8 bits a block too
+
+
+def language_graph(stored: StoredTensors, text: dict[str, Any], positions: int, precision: Precision) -> Graph:
+    """The graph of the checkpoint's language model, for at most ``positions`` tokens; ``text`` is its configuration."""
+    graph = Graph("language model")
+    heads, kv_heads = text["num_attention_heads"], text["num_key_value_heads"]
+    size, width, layers = head_size(text), text["hidden_size"], text["num_hidden_layers"]
+    epsilon = float(text["rms_norm_eps"])
+
+    def weights(*names: str) -> NDArray[np.float32]:
+        return np.concatenate([stored[f"{DECODER}.{name}.weight"] for name in names])
+
+    x = graph.input("embeddings", ["rows", "new", width])
+    lengths = graph.input("seqlens_k", ["rows"], TensorProto.INT32)
+    total = graph.input("total_sequence_length", [1], TensorProto.INT32)
+    turns = [graph.weight(values) for values in rotation(text, positions)]
+    added = ""  # to x, by the norm that comes next
+    for layer in range(layers):
+        at = f"layers.{layer}."
+        normed, x = norm(graph, x, added, weights(at + "input_layernorm"), epsilon)
+        qkv = product(graph, normed, weights(*(f"{at}self_attn.{part}_proj" for part in "qkv")), precision)
+        shape: Shape = ["rows", kv_heads, "columns", size]
+        past = [graph.input(f"past_{what}_{layer}", shape) for what in ("key", "value")]
+        attended, *present = graph.ops(
+            "GroupQueryAttention", qkv, "", "", *past, lengths, total, *turns,
+            outputs=3, contrib=True, num_heads=heads, kv_num_heads=kv_heads, do_rotary=1, rotary_interleaved=0,
+        )  # fmt: skip
+        for what, value in zip(("key", "value"), present, strict=True):
+            graph.output(value, f"present_{what}_{layer}", shape)
+        if layer == layers - 1:  # behind its keys and values, only the last position is asked for
+            attended, x = (graph.op("Gather", value, graph.number(-1), axis=1) for value in (attended, x))
+        seen = product(graph, attended, weights(at + "self_attn.o_proj"), precision)
+        normed, x = norm(graph, x, seen, weights(at + "post_attention_layernorm"), epsilon)
+        gate, up = (product(graph, normed, weights(f"{at}mlp.{part}_proj"), precision) for part in ("gate", "up"))
+        wide = graph.op("Mul", graph.contrib("QuickGelu", gate, alpha=1.0), up)  # x * sigmoid(x) is SiLU
+        added = product(graph, wide, weights(at + "mlp.down_proj"), precision)
+    normed, _ = norm(graph, x, added, weights("norm"), epsilon)
+    logits = product(graph, normed, stored[HEAD if HEAD in stored else TABLE], precision)  # [rows, vocabulary]
+    most, total_logit = (graph.op(kind, logits, axes=[1], keepdims=0) for kind in ("ReduceMax", "ReduceLogSumExp"))
+    graph.output(graph.op("ArgMax", logits, axis=1, keepdims=0), "tokens", ["rows"], TensorProto.INT64)
+    graph.output(graph.op("Sub", most, total_logit), "logprobs", ["rows"])
+    return graph
+
+
+def head_size(text: dict[str, Any]) -> int:
+    """Numbers in a head's keys and values."""
+    return int(text.get("head_dim") or text["hidden_size"] // text["num_attention_heads"])
+
+
+def norm(graph: Graph, x: str, added: str, weight: NDArray[np.float32], epsilon: float) -> tuple[str, str]:
+    """The root-mean-square norm of ``x`` and ``added`` (where it is not ""), and their sum."""
+    if not added:
+        return graph.op("SimplifiedLayerNormalization", x, graph.weight(weight), axis=-1, epsilon=epsilon), x
+    normed, _, _, total = graph.ops(
+        "SkipSimplifiedLayerNormalization", x, added, graph.weight(weight), outputs=4, contrib=True, epsilon=epsilon
+    )
+    return normed, total
+
+
+def product(graph: Graph, x: str, weight: NDArray[np.float32], precision: Precision) -> str:
+    """``x`` [..., in] times ``weight`` [out, in], transposed."""
+    if precision == "float32":
+        return graph.op("MatMul", x, graph.weight(weight.T))
+    rows, columns = weight.shape
+    values, scales = rounded(weight)
+    return graph.contrib(
+        "MatMulNBits", x, graph.weight(values), graph.weight(scales),
+        K=columns, N=rows, bits=8, block_size=BLOCK, accuracy_level=INT8_PRODUCTS,
+    )  # fmt: skip
+
+
+def rounded(weight: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Weights [out, in] as bytes [out, blocks, BLOCK] around 128, MatMulNBits' zero point, and scales [out, blocks]."""
+    rows, columns = weight.shape
+    padded = np.pad(weight, ((0, 0), (0, -columns % BLOCK))).reshape(rows, -1, BLOCK)
+    scales = np.abs(padded).max(axis=2) / 127
+    safe = np.where(scales > 0, scales, 1)
+    return (np.rint(padded / safe[..., None]) + 128).astype(np.uint8), scales.astype(np.float32)
+
+
+def rotation(text: dict[str, Any], positions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Cosines and sines of every position, each [positions, size / 2] (RoPE, arXiv 2104.09864)."""
+    size = head_size(text)
+    base = float(text["rope_parameters"]["rope_theta"])
+    frequencies = base ** (-np.arange(0, size, 2, dtype=np.float64) / size)
+    angles = np.arange(positions)[:, None] * frequencies[None]
+    return np.cos(angles).astype(np.float32), np.sin(angles).astype(np.float32)
+
+
+def check_supported(checkpoint: Path, config: dict[str, Any], stored: StoredTensors) -> None:
+    """Raise ``CheckpointError`` for a model that the graphs would compute wrongly or not at all."""
+    text = config["text_config"]
+    identity = stored["multi_modal_projector.linear_2.weight"], stored["multi_modal_projector.linear_2.bias"]
+    size = head_size(text)
+    expected = {
+        "nano's vision tower": config["vision_config"]["model_type"] == "chatspot_sheet_tower",
+        "a single linear layer as projector": config["projector_hidden_act"] == "linear"
+        and np.array_equal(identity[0], np.eye(len(identity[1])))
+        and not identity[1].any(),
+        "a LLaMA language model": text["model_type"] == "llama" and text["hidden_act"] == "silu",
+        "no biases": not text.get("attention_bias") and not text.get("mlp_bias"),
+        "plain rotary positions": text["rope_parameters"].get("rope_type", "default") == "default",
+        "heads of a multiple of 16 numbers": size % 16 == 0,
+    }
+    lacking = [what for what, found in expected.items() if not found]
+    if lacking:
+        raise CheckpointError(f"{checkpoint} is no model for the engine 'onnx', which needs {', '.join(lacking)}; use "
+                              "the engine 'torch'")  # fmt: skip

@@ -1,0 +1,88 @@
+"""Answers computed with ONNX Runtime: the CPU engine, which starts without torch and transformers.
+
+Tower, projector and language model are two graphs (``tower``, ``language``) that are built once from a checkpoint
+(``build``). Weights of the language model are kept in 8 bits: a token costs the reading of all of them, so a quarter of
+the bytes is a quarter of the time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from chatspot.engine.kept import ViewKey, alike
+from chatspot.engine.local_engine import LocalEngine, Prompt
+from chatspot.engine.onnx.build import open_sessions
+from chatspot.engine.onnx.decoder import Decoder, OnnxLanes
+from chatspot.engine.onnx.session import Precision
+from chatspot.engine.onnx.stored import StoredTensors
+from chatspot.images import encoder_view
+from chatspot.model.light import open_light
+from chatspot.regions import Region
+
+
+class OnnxEngine(LocalEngine):
+    """An ``Engine`` over a checkpoint folder with nano's tower and a LLaMA language model, on the CPU.
+
+    ``precision``: "int8" (weights in 8 bits, activations in 8 bits where they meet them) or "float32". ``focal_view``
+    None leaves the checkpoint's setting. Raises ``CheckpointError`` for another checkpoint, or when its graphs cannot
+    be built.
+    """
+
+    def __init__(self, checkpoint: Path, precision: Precision = "int8", focal_view: bool | None = None):
+        self.checkpoint = open_light(checkpoint)
+        self.precision = precision
+        super().__init__(
+            self.checkpoint.settings,
+            self.checkpoint.template,
+            self.checkpoint.tokens,
+            tokens_per_image=self.checkpoint.tokens_per_image,
+            end_ids=self.checkpoint.end_ids,
+            text_positions=self.checkpoint.text_positions,
+            focal_view=focal_view,
+        )
+        self.tower_session, language = open_sessions(checkpoint, precision, self.text_limit)
+        self.decoder = Decoder(language, StoredTensors(checkpoint))
+
+    @property
+    def name(self) -> str:
+        """The checkpoint folder's name."""
+        return self.checkpoint.path.name
+
+    @property
+    def device(self) -> str:
+        """Always "cpu"."""
+        return "cpu"
+
+    def view_pixels(self, image: Image.Image, region: Region | None) -> NDArray[np.float32]:
+        """A view as the tower reads it: [1, 3, height, width]. Safe in any thread."""
+        return self.checkpoint.pixels(encoder_view(image, region, self.settings.image_fit))
+
+    def tower(self, pixels: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        """Views [1, 3, height, width] each through tower and projector: [tokens, hidden] each, of its own memory."""
+        (tokens,) = self.tower_session.run(["tokens"], {"pixels": np.concatenate(pixels)})
+        return [view.copy() for view in tokens]
+
+    def lanes(self, prompts: Sequence[Prompt], views: Mapping[ViewKey, NDArray[np.float32]]) -> OnnxLanes:
+        """The prompts as rows that have read them, each from where a kept beginning or another of these rows ends."""
+        lanes = OnnxLanes(self.decoder, len(prompts), max(prompt.length for prompt in prompts))
+        rows = [self.row(prompt) for prompt in prompts]
+        for number, (prompt, row) in enumerate(zip(prompts, rows, strict=True)):
+            begun = self.beginnings.longest(row[:-1])  # the last token is read in any case: it gives the first answer
+            common = [alike(row[:-1], other) for other in rows[:number]]
+            if common and max(common) > (0 if begun is None else begun.shape[3]):
+                begun = lanes.read_states(common.index(max(common)), max(common))
+            embeddings = self.embedded(prompt, views)
+            lanes.read(embeddings if begun is None else embeddings[begun.shape[3] :], begun)
+        return lanes
+
+    def embedded(self, prompt: Prompt, views: Mapping[ViewKey, NDArray[np.float32]]) -> NDArray[np.float32]:
+        """The prompt's embeddings [tokens, hidden], visual tokens in their places."""
+        embeddings = self.decoder.embedded(prompt.ids)
+        if prompt.views:
+            embeddings[np.array(prompt.ids) == self.image_id] = np.concatenate([views[key] for key in prompt.views])
+        return embeddings
