@@ -9,7 +9,8 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlavaConfig, LlavaForConditionalGeneration, PreTrainedTokenizerFast
 
 from chatspot.model.checkpoint import save_checkpoint
-from chatspot.model.nano import SETTINGS, nano_processor
+from chatspot.model.nano import SETTINGS
+from chatspot.model.nano_assembly import nano_processor
 from chatspot.model.sheet_tower import TOKENS_PER_IMAGE, SheetTowerConfig
 from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 
@@ -39,8 +40,8 @@ def save_tiny_nano(folder: Path) -> Path:
     torch.manual_seed(0)
     tokenizer = small_tokenizer()
     text = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     config = LlavaConfig(
         vision_config=SheetTowerConfig(width=0.25, depth=0.3),

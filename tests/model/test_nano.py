@@ -21,7 +21,8 @@ from chatspot.errors import CheckpointError
 from chatspot.images import open_image
 from chatspot.model import gguf, weights
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
-from chatspot.model.nano import merge_lora, nano_checkpoint, picture_state_dict
+from chatspot.model.nano import nano_checkpoint
+from chatspot.model.nano_assembly import merge_lora, picture_state_dict
 from chatspot.model.vision import raw_features, standardised
 
 CAT_CLASSES = range(281, 286)  # ImageNet's house cats: tabby to Egyptian cat

@@ -14,7 +14,7 @@ from torch import nn
 
 from chatspot.errors import RecipeError, TrainingError
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
-from chatspot.model.nano import merge_lora
+from chatspot.model.nano_assembly import merge_lora
 from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN
 from chatspot.train.lora import add_lora, merge_and_save_lora, quantise
 from chatspot.train.parallel import World, empty_shell, spread
