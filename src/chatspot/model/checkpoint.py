@@ -101,21 +101,11 @@ def save_checkpoint(
     model.config.chatspot = settings.to_json()
     if processor.chat_template is None:
         processor.chat_template = template_source(settings.template)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
-        with quiet():
-            processor.save_pretrained(partial)
-            model.save_pretrained(partial, state_dict=state)
-            config, _ = check_folder(partial)
-            open_processor(partial, config)
-        put_in_place(partial, folder)
-    except OSError as error:
-        raise CheckpointError(f"the checkpoint could not be saved at {folder} ({error}); free disk space or choose "
-                              "another folder") from error  # fmt: skip
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with written_whole(folder, "checkpoint") as partial, quiet():
+        processor.save_pretrained(partial)
+        model.save_pretrained(partial, state_dict=state)
+        config, _ = check_folder(partial)
+        open_processor(partial, config)
     return folder
 
 
@@ -153,18 +143,31 @@ def check_replaceable(folder: Path) -> None:
                               "delete; move it, or choose another folder")  # fmt: skip
 
 
-def put_in_place(partial: Path, folder: Path) -> None:
-    """Rename ``partial`` to ``folder``; what stood there is kept until the new one stands."""
-    old = folder.with_name(f".{folder.name}.{os.getpid()}.old")
-    if folder.exists():
-        folder.rename(old)
+@contextmanager
+def written_whole(folder: Path, what: str) -> Iterator[Path]:
+    """An empty folder to write to, renamed to ``folder`` at the end; what stood there is kept until the new one stands.
+
+    Raises ``CheckpointError`` where it cannot be written; ``what`` names it. Nothing half-written stays.
+    """
+    partial, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{end}") for end in ("partial", "old"))
+    shutil.rmtree(partial, ignore_errors=True)
     try:
-        partial.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
-    shutil.rmtree(old, ignore_errors=True)
+        partial.mkdir(parents=True)
+        yield partial
+        if folder.exists():
+            folder.rename(old)
+        try:
+            partial.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise CheckpointError(f"the {what} could not be written at {folder} ({error}); free disk space or choose "
+                              "another folder") from error  # fmt: skip
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
 
 
 def check_folder(folder: Path) -> tuple[Any, PromptSettings]:

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from transformers import LlavaForConditionalGeneration
 from transformers.models.llava.modeling_llava import LlavaMultiModalProjector
 
 from chatspot.errors import CheckpointError
-from chatspot.model.checkpoint import Checkpoint, load_checkpoint, put_in_place, quiet, stock_state
+from chatspot.model.checkpoint import Checkpoint, load_checkpoint, quiet, stock_state, written_whole
 from chatspot.model.folder import CONFIG
 from chatspot.model.projector import IDENTITY, SPLIT, one_linear_activation, read_linear, write_linear
 from chatspot.model.sheet_tower import SheetTowerConfig
@@ -48,19 +47,8 @@ def export_for_vllm(source: str | os.PathLike[str], folder: str | os.PathLike[st
         raise CheckpointError(f"{folder} is there already and not empty; choose another folder for the export")
     opened = load_checkpoint(source)
     check_exportable(opened)
-    partial = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
-        partial.mkdir(parents=True)
+    with written_whole(folder, "export") as partial:
         write_export(opened, partial)
-        if folder.exists():
-            folder.rmdir()
-        put_in_place(partial, folder)
-    except OSError as error:
-        raise CheckpointError(f"the export could not be written at {folder} ({error}); free disk space or choose "
-                              "another folder") from error  # fmt: skip
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return folder
 
 
