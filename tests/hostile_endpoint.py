@@ -135,6 +135,21 @@ class Handler(BaseHTTPRequestHandler):
         """Keep quiet."""
 
 
+def endless(gone: threading.Event) -> Callable[[Handler, int], None]:
+    """Says a word after the other until its client leaves, which sets ``gone``."""
+
+    def behave(handler: Handler, number: int) -> None:
+        handler.begin()
+        try:
+            while True:
+                handler.event(chunk("a "))
+                time.sleep(0.01)
+        except OSError:
+            gone.set()
+
+    return behave
+
+
 @contextmanager
 def serving(behave: Callable[[Handler, int], None]) -> Iterator[Server]:
     """A server in a thread of its own."""

@@ -17,7 +17,7 @@ from chatspot.errors import EngineError, RegionError
 from chatspot.messages import Conversation, ask
 from chatspot.regions import Box
 from chatspot.spot import ChatSpot
-from hostile_endpoint import Handler, Server, chunk, completion, serving
+from hostile_endpoint import Handler, Server, chunk, completion, endless, serving
 
 pytest.importorskip("openai", reason="the extra remote is not installed")
 
@@ -300,17 +300,7 @@ def test_pieces_come_before_the_end(asked: Request):
 
 def test_who_stops_reading_hangs_up(asked: Request):
     gone = threading.Event()
-
-    def behave(handler: Handler, number: int) -> None:
-        handler.begin()
-        try:
-            while True:
-                handler.event(chunk("a "))
-                time.sleep(0.01)
-        except OSError:
-            gone.set()
-
-    with remote(behave) as (engine, _):
+    with remote(endless(gone)) as (engine, _):
         pieces = engine.stream(asked)
         next(pieces)
         pieces.close()

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from running_server import Running, serving
 
 from chatspot.engine.torch_engine import TorchEngine
 from chatspot.model.checkpoint import load_checkpoint
 from chatspot.serve.server import allowed_hosts
 from lively_model import save_lively_nano
+from running_server import Running, serving
 
 
 @pytest.fixture(scope="session")

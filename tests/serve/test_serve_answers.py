@@ -12,7 +12,6 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletionMessageParam
 from PIL import Image
-from running_server import Running, chat, data_url, picture, region, words
 
 from chatspot.engine import Reply, Request
 from chatspot.engine.torch_engine import TorchEngine
@@ -24,6 +23,7 @@ from chatspot.serve.protocol import ChatRequest, UserMessage
 from chatspot.serve.reading import Asked, Telling
 from chatspot.serve.stops import Stops
 from chatspot.spot import ChatSpot
+from running_server import Running, chat, data_url, picture, region, words
 
 BOX = [0.1, 0.2, 0.6, 0.9]
 FORMS: list[dict[str, Any]] = [

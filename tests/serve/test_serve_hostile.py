@@ -18,10 +18,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from running_server import Response, Running, chat, picture, region, serving, words
 
 from chatspot.engine.torch_engine import TorchEngine
 from chatspot.serve.limits import MOST_CHARACTERS
+from running_server import Response, Running, chat, picture, region, serving, words
 
 SMALL = picture(Image.new("RGB", (8, 8), "red"))
 BODY = 400_000  # bytes that the server of these tests takes

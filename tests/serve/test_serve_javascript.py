@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from running_server import Running, data_url
 
 from chatspot.engine import Request
 from chatspot.engine.torch_engine import TorchEngine
 from chatspot.messages import Conversation, ImagePart, Message, RegionPart, TextPart
 from chatspot.model.weights import cache_folder
 from chatspot.regions import Box
+from running_server import Running, data_url
 
 VERSION = "7.57.0"
 SCRIPT = Path(__file__).parent / "openai_client.cjs"

@@ -15,7 +15,6 @@ import openai
 import pytest
 import torch
 from PIL import Image
-from running_server import chat, picture, serving, until, words
 
 from chatspot.engine import Engine
 from chatspot.engine.torch_engine import TorchEngine
@@ -23,6 +22,7 @@ from chatspot.errors import CheckpointError, ServeError
 from chatspot.model.checkpoint import load_checkpoint
 from chatspot.serve.limits import VIEW_BYTES
 from chatspot.serve.server import allowed_hosts, check_exposure, is_loopback, listening
+from running_server import chat, picture, serving, until, words
 
 LONG = 1900  # tokens: seconds, even of a tiny model
 

@@ -16,10 +16,10 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from running_server import chat, picture, region, words
 from test_serve_process import process
 
 from chatspot.serve.limits import MOST_CHARACTERS
+from running_server import chat, picture, region, words
 
 GIGABYTE = 2**30
 MOST_GROWTH = 300 * 2**20  # of the most memory ever, with --memory 64 and pictures of 4 megapixels

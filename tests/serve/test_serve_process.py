@@ -9,17 +9,12 @@ import shutil
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import openai
 import pytest
 import torch
-from running_server import until
 from typer.testing import CliRunner
 
 from chatspot.cli.main import app
@@ -29,6 +24,7 @@ from chatspot.model.checkpoint import load_checkpoint, save_checkpoint
 from chatspot.model.nano import SHIPPED, shipped_file
 from chatspot.serve.limits import MOST_CHARACTERS, MOST_PARTS, MOST_POINTS, MOST_RUNS, Limits
 from chatspot.serve.protocol import ChatRequest
+from running_server import process, status, until
 
 ROOT = Path(__file__).parents[2]
 API = ROOT / "docs/api.md"
@@ -38,33 +34,6 @@ SECRET = "a long secret"
 trained = pytest.mark.skipif(
     any(shipped_file(part) is None for part in SHIPPED), reason="nano's trained parts are not in this checkout yet"
 )
-
-
-@contextmanager
-def process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server that is ready, and its address."""
-    command = [sys.executable, "-W", "error::ResourceWarning", "-m", "chatspot", "serve", "--port", "0", *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
-        try:
-            assert running.stdout is not None
-            found = re.search(r"http://\S+", running.stdout.readline())
-            assert found is not None, running.communicate()[1]
-            until(lambda: status(found[0].removesuffix("/v1")) in (200, None))
-            yield running, found[0]
-        finally:
-            running.kill()
-
-
-def status(url: str) -> int | None:
-    """What /health says; None where nobody listens."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=30) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
-    except urllib.error.URLError:
-        return None
 
 
 @pytest.fixture(scope="session")

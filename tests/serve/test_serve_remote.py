@@ -12,8 +12,6 @@ from typing import Any
 import openai
 import pytest
 from PIL import Image
-from running_server import Running, chat, picture, region, serving, words
-from test_serve_process import process
 from typer.testing import CliRunner
 
 from chatspot.cli.main import app
@@ -24,8 +22,9 @@ from chatspot.engine.torch_engine import TorchEngine
 from chatspot.errors import EngineError
 from chatspot.messages import Conversation, Message, RegionPart, TextPart, ask
 from chatspot.regions import Box, Mask, Point, Polygon, Region, Scribble
-from hostile_endpoint import Handler, chunk
+from hostile_endpoint import Handler, chunk, endless
 from hostile_endpoint import serving as hostile
+from running_server import Running, chat, picture, process, region, serving, words
 
 TOKENS = 8
 QUICK = Manners(timeout_s=30.0, silence_s=20.0, attempts=1)
@@ -192,17 +191,7 @@ def test_an_answer_that_breaks_off_is_told_inside_the_stream():
 
 def test_a_client_that_leaves_ends_the_answer_at_the_far_server():
     gone = threading.Event()
-
-    def behave(handler: Handler, number: int) -> None:
-        handler.begin()
-        try:
-            while True:
-                handler.event(chunk("a "))
-                time.sleep(0.02)
-        except OSError:
-            gone.set()
-
-    with hostile(behave) as endless, over(endless.url) as near:
+    with hostile(endless(gone)) as talker, over(talker.url) as near:
         with near.client() as client:
             stream = client.chat.completions.create(**chat(words("What?"), stream=True))
             next(iter(stream))

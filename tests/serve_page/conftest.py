@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-from browser import launched
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "serve"))  # for running_server, where tests/serve does not run along
-
-from running_server import Running, serving
 from site_of_page import Site, page_at
 from told_engine import ToldEngine
 
+from browser import launched
 from chatspot.serve.server import allowed_hosts
 from lively_model import save_lively_nano
+from running_server import Running, serving
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running_server import Running, serving
 from told_engine import ToldEngine
 
 import chatspot
 from chatspot.serve.static import FOLDERS, STATIC, TYPES, StaticFiles
+from running_server import Running, serving
 
 PACKAGE = Path(chatspot.__file__).parent
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from running_server import Running
 from site_of_page import Site, last_regions, page_at
 from told_engine import ToldEngine
 
 from chatspot.regions import Box, Polygon
+from running_server import Running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from running_server import until
 from site_of_page import Place, Site, last_regions, photo, plain
 from told_engine import ToldEngine
 
 from browser import drag
 from chatspot.regions import Box, Mask, Point, Polygon, Region
+from running_server import until
 
 ROUND = [(0.5, 0.2), (0.7, 0.3), (0.8, 0.5), (0.7, 0.7), (0.5, 0.8), (0.3, 0.7), (0.2, 0.5), (0.3, 0.3)]
 DRAWN: list[tuple[str, Sequence[Place], Region]] = [

@@ -9,19 +9,17 @@ import select
 import signal
 import subprocess
 import sys
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from running_server import until
 from site_of_page import Site, page_at, photo
 
 from chatspot.model.nano import SHIPPED, shipped_file
 from chatspot.serve.server import listening
+from running_server import status, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -133,15 +131,3 @@ def test_the_demo_at_a_terminal_serves_the_page_until_it_is_interrupted(lively_c
             running.kill()
             os.close(leader)
     assert "Traceback" not in said
-
-
-def status(url: str) -> int:
-    """What the page's server says of the model; 0 where nobody listens."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=30) as response:
-            return int(response.status)
-    except urllib.error.HTTPError as error:
-        error.close()
-        return error.code
-    except urllib.error.URLError:
-        return 0

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from running_server import Running
 from site_of_page import Site, page_at, photo, plain
 from told_engine import ToldEngine
 
@@ -18,6 +17,7 @@ from chatspot.regions import Box, Mask, Point, Polygon
 from chatspot.train.own_data import own_data_recipe, sources_at
 from chatspot.train.stream.examples import open_source
 from chatspot.train.stream.reading import read_lines
+from running_server import Running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -6,13 +6,13 @@ from threading import Event
 from typing import TYPE_CHECKING
 
 import pytest
-from running_server import Running, serving, until
 from site_of_page import Site, last_regions, page_at, photo, plain, told
 from told_engine import ToldEngine
 
 from browser import chromium
 from chatspot.engine import Engine
 from chatspot.regions import Box
+from running_server import Running, serving, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -1,4 +1,4 @@
-"""A real server in a thread, on a free port, and plain HTTP to ask it."""
+"""A real server, in a thread or as a process of its own, on a free port, and plain HTTP to ask it."""
 
 from __future__ import annotations
 
@@ -6,8 +6,13 @@ import base64
 import http.client
 import io
 import json
+import re
 import socket
+import subprocess
+import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -124,6 +129,33 @@ def serving(
         service.close()
         thread.join(SLOWEST_S)
         assert not thread.is_alive()
+
+
+@contextmanager
+def process(*arguments: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """``chatspot serve`` once it is ready, and its address."""
+    command = [sys.executable, "-W", "error::ResourceWarning", "-m", "chatspot", "serve", "--port", "0", *arguments]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        try:
+            assert running.stdout is not None
+            found = re.search(r"http://\S+", running.stdout.readline())
+            assert found is not None, running.communicate()[1]
+            until(lambda: status(found[0].removesuffix("/v1")) in (200, None))
+            yield running, found[0]
+        finally:
+            running.kill()
+
+
+def status(url: str) -> int | None:
+    """What /health says; None where nobody listens."""
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=30) as response:
+            return int(response.status)
+    except urllib.error.HTTPError as error:
+        error.close()
+        return error.code
+    except urllib.error.URLError:
+        return None
 
 
 def data_url(image: Image.Image, kind: str = "PNG") -> str:
