@@ -20,17 +20,14 @@ from chatspot.data.records import Record, RegionRecord, read_records
 from chatspot.data.sources.coco import read_coco_json
 from chatspot.data.sources.label_studio import read_label_studio
 from chatspot.errors import DataError
-from chatspot.model.nano import SHIPPED, shipped_file
 from chatspot.regions import Box, Mask, Point, Polygon
+from trained_nano import trained
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "src/chatspot/examples"
 PAGE = ROOT / "docs/annotate.md"
 SIZE = (120, 80)
 ABOUT = About("nano", Asking("What is {region}?"))
-trained = pytest.mark.skipif(
-    any(shipped_file(part) is None for part in SHIPPED), reason="nano's trained parts are not in this checkout yet"
-)
 
 
 def region(**forms: Any) -> RegionRecord:

@@ -22,17 +22,13 @@ import pytest
 from documents import ROOT, Block, blocks
 from times import BEGIN, END, times_table, with_times
 
-from chatspot.model.nano import SHIPPED, shipped_file
+from trained_nano import trained
 
 README = ROOT / "README.md"
 EXAMPLES = "src/chatspot/examples"
 NOT_RUN = "not-run"  # stands behind "python" where an example needs what a test cannot have
 CONFIDENCE = re.compile(r"(?<=\"confidence\": )0\.\d+")
 UPDATE = bool(os.environ.get("CHATSPOT_UPDATE_README"))
-
-trained = pytest.mark.skipif(
-    any(shipped_file(part) is None for part in SHIPPED), reason="nano's trained parts are not in this checkout yet"
-)
 
 
 @pytest.mark.parametrize(

@@ -21,19 +21,15 @@ from chatspot.cli.main import app
 from chatspot.cli.serve_commands import serve
 from chatspot.errors import ServeError
 from chatspot.model.checkpoint import load_checkpoint, save_checkpoint
-from chatspot.model.nano import SHIPPED, shipped_file
 from chatspot.serve.limits import MOST_CHARACTERS, MOST_PARTS, MOST_POINTS, MOST_RUNS, Limits
 from chatspot.serve.protocol import ChatRequest
 from running_server import process, status, until
+from trained_nano import trained
 
 ROOT = Path(__file__).parents[2]
 API = ROOT / "docs/api.md"
 MULTILINE = re.MULTILINE | re.DOTALL
 SECRET = "a long secret"
-
-trained = pytest.mark.skipif(
-    any(shipped_file(part) is None for part in SHIPPED), reason="nano's trained parts are not in this checkout yet"
-)
 
 
 @pytest.fixture(scope="session")

@@ -14,19 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from site_of_page import Site, page_at, photo
 
-from chatspot.model.nano import SHIPPED, shipped_file
 from chatspot.serve.server import listening
 from running_server import status, until
+from trained_nano import trained
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
-
-trained = pytest.mark.skipif(
-    any(shipped_file(part) is None for part in SHIPPED), reason="nano's trained parts are not in this checkout yet"
-)
 
 
 @contextmanager

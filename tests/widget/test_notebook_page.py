@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from chatspot.model.nano import SHIPPED, shipped_file
+from trained_nano import trained
 
 pytest.importorskip("anywidget", reason="pip install 'chatspot[widget]'")
 
@@ -17,9 +17,7 @@ ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(python|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.skipif(
-    any(shipped_file(part) is None for part in SHIPPED), reason="nano's trained parts are not in this checkout yet"
-)
+@trained
 def test_the_page_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     found = BLOCK.findall((ROOT / "docs" / "notebook.md").read_text("utf-8"))
