@@ -28,9 +28,10 @@ from chatspot.regions import Region
 if TYPE_CHECKING:
     import torch
 
+    from chatspot.engine.opening import EngineKind
+
 Question: TypeAlias = "tuple[str, Region | Sequence[Region] | None]"
 
-NANO = "chatspot-nano"
 ANSWER_TOKENS = 64  # a default; nano's answers are a few words
 
 
@@ -76,19 +77,19 @@ class ChatSpot:
         device: str | torch.device = "auto",
         dtype: str | torch.dtype = "auto",
         focal_view: bool | None = None,
+        engine: EngineKind = "auto",
     ) -> ChatSpot:
         """Open a model: the embedded chatspot-nano (None or "chatspot-nano"), a checkpoint folder, or a hub id.
 
         ``device`` and ``dtype`` "auto" take a GPU where there is one and the fastest safe number format; ``focal_view``
-        None is the checkpoint's own setting. The first start of nano converts its published weights (seconds). Raises
-        ``CheckpointError`` when the model cannot be opened, ``MessageError`` for an unknown device or dtype.
+        None is the checkpoint's own setting. ``engine`` is "torch", "onnx" (faster on CPUs, for nano and models like
+        it) or "auto", which takes the faster one for nano where it is installed. The first start of nano converts its
+        published weights (seconds). Raises ``CheckpointError`` when the model cannot be opened, ``MessageError`` for an
+        unknown engine, device or dtype.
         """
-        from chatspot.engine.torch_engine import TorchEngine
-        from chatspot.model.checkpoint import load_checkpoint
-        from chatspot.model.nano import nano_checkpoint
+        from chatspot.engine.opening import open_engine
 
-        folder = nano_checkpoint() if source is None or str(source) == NANO else source
-        return cls(TorchEngine(load_checkpoint(folder), device=device, dtype=dtype, focal_view=focal_view))
+        return cls(open_engine(source, engine, device, dtype, focal_view))
 
     def ask(
         self,

@@ -43,6 +43,7 @@ def annotate(
     no_focal_view: options.NoFocalView = False,
     model: options.Model = None,
     device: options.Device = "auto",
+    engine: options.EngineKind = "auto",
 ) -> None:
     """Ask about every region: chatspot annotate PHOTOS --regions boxes.json --ask "What is this?" --out coco
 
@@ -68,15 +69,15 @@ def annotate(
     default_name, write = WRITERS[out]
     target = to or Path(default_name)
     asking = Asking(ask, options.answer_style(long), max_new_tokens)
-    engine = open_engine(model, device, no_focal_view)
-    about = {"model": engine.name, "question": ask, "style": asking.style, "max_new_tokens": max_new_tokens,
-             "settings": engine.settings.to_json()}  # fmt: skip
+    answering = open_engine(model, device, engine, no_focal_view)
+    about = {"model": answering.name, "question": ask, "style": asking.style, "max_new_tokens": max_new_tokens,
+             "settings": answering.settings.to_json()}  # fmt: skip
     with open_journal(journal_file(target), about) as journal:
         with progress_bar("regions", askable) as advance:
-            outcome = annotate(engine, records, folder, asking, journal, faults, batch=batch, advance=advance)
+            outcome = annotate(answering, records, folder, asking, journal, faults, batch=batch, advance=advance)
         pictures = annotated(records, folder, journal)
     try:
-        write_whole(target, write(pictures, About(engine.name, asking)))
+        write_whole(target, write(pictures, About(answering.name, asking)))
         if out is Out.labelstudio:
             write_whole(target.with_suffix(".xml"), label_studio_config(pictures))
     except OSError as error:
@@ -86,9 +87,9 @@ def annotate(
                f"{outcome.failed:,} failed, {outcome.skipped:,} skipped")  # fmt: skip
 
 
-def open_engine(model: str | None, device: str, no_focal_view: bool) -> Engine:
+def open_engine(model: str | None, device: str, engine: options.EngineKind, no_focal_view: bool) -> Engine:
     """What answers."""
-    return options.open_spot(model, device, no_focal_view=no_focal_view).engine
+    return options.open_spot(model, device, engine, no_focal_view=no_focal_view).engine
 
 
 def journal_file(target: Path) -> Path:

@@ -51,6 +51,7 @@ def ask(
     no_focal_view: options.NoFocalView = False,
     model: options.Model = None,
     device: options.Device = "auto",
+    engine: options.EngineKind = "auto",
 ) -> None:
     """Ask about parts of a photo: chatspot ask photo.jpg "What is this?" --box 10,20,300,200"""
     from chatspot.images import open_image
@@ -61,7 +62,7 @@ def ask(
     regions = [typed_region(kind, text, image, normalized=normalized) for kind, text in typed]
     if save_overlay:
         options.check_overlay_path(save_overlay)
-    spot = options.open_spot(model, device, no_focal_view=no_focal_view)
+    spot = options.open_spot(model, device, engine, no_focal_view=no_focal_view)
     style = options.answer_style(long)
     answer = spot.ask(image, question, *regions, style=style, max_new_tokens=max_new_tokens)
     if as_json:

@@ -33,12 +33,13 @@ def chat(
     no_focal_view: options.NoFocalView = False,
     model: options.Model = None,
     device: options.Device = "auto",
+    engine: options.EngineKind = "auto",
 ) -> None:
     """Talk about a photo, line by line. Lines may be piped in; an error in one then sets the exit code."""
     from chatspot.images import open_image
 
     image = open_image(photo)
-    spot = options.open_spot(model, device, no_focal_view=no_focal_view)
+    spot = options.open_spot(model, device, engine, no_focal_view=no_focal_view)
     conversation = spot.chat(image, style=options.answer_style(long), max_new_tokens=max_new_tokens)
     interactive = sys.stdin.isatty()
     if interactive:

@@ -59,18 +59,19 @@ def demo(
     ] = None,
     model: options.Model = None,
     device: options.Device = "auto",
+    engine: options.EngineKind = "auto",
 ) -> None:
     """Open the page in the browser. Without a terminal (or with --print): answer questions about parts of a photo that
     ships with ChatSpot, save an overlay, then chat (at a terminal)."""
     if page is None:
         page = sys.stdin.isatty() and sys.stdout.isatty()
     if page:
-        show_page(port, model, device)
+        show_page(port, model, device, engine)
     else:
-        print_answers(save_overlay, model, device)
+        print_answers(save_overlay, model, device, engine)
 
 
-def show_page(port: int | None, model: str | None, device: str) -> None:
+def show_page(port: int | None, model: str | None, device: str, engine: options.EngineKind) -> None:
     """Serve the page on this machine until Ctrl-C, and open the browser."""
     server = serving()
     from chatspot.serve.limits import Limits
@@ -79,7 +80,7 @@ def show_page(port: int | None, model: str | None, device: str) -> None:
     def open_engine() -> Engine:
         from chatspot.spot import ChatSpot
 
-        return ChatSpot.from_pretrained(model, device=device).engine
+        return ChatSpot.from_pretrained(model, device, engine=engine).engine
 
     listener = listening(port)
     address = server.address_of(listener)
@@ -102,14 +103,14 @@ def listening(port: int | None) -> socket:
         return server.listening(HOST, 0)
 
 
-def print_answers(save_overlay: Path, model: str | None, device: str) -> None:
+def print_answers(save_overlay: Path, model: str | None, device: str, engine: options.EngineKind) -> None:
     """Answer QUESTIONS about PHOTO and save the overlay; then chat, at a terminal."""
     from chatspot.images import open_image
 
     options.check_overlay_path(save_overlay)
     image = open_image(resources.files("chatspot").joinpath("examples", PHOTO).read_bytes())
     regions = [typed_region(entry.kind, entry.typed, image, normalized=False) for entry in QUESTIONS]
-    spot = options.open_spot(model, device)
+    spot = options.open_spot(model, device, engine)
     asked = [(entry.question, region) for entry, region in zip(QUESTIONS, regions, strict=True)]
     answers = [answer.text for answer in spot.ask_many(image, asked)]
     for number, (entry, answer) in enumerate(zip(QUESTIONS, answers, strict=True), 1):

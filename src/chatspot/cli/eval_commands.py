@@ -11,13 +11,15 @@ import typer
 
 if TYPE_CHECKING:
     from chatspot.engine import Engine
-    from chatspot.eval.opening import Chosen
+    from chatspot.eval.opening import Chosen, Kind
 
 eval_app = typer.Typer(name="eval", no_args_is_help=True, help="Measure how often the answers are right.")
 
 NANO = "chatspot-nano"
 Model = Annotated[str | None, typer.Option(help="Checkpoint folder or hub id; default: nano.")]
-EngineKind = Annotated[str, typer.Option("--engine", help="chatspot, huggingface or remote.")]
+EngineKind = Annotated[
+    str, typer.Option("--engine", help="chatspot (or one of its two: torch, onnx), huggingface or remote.")
+]
 FocalView = Annotated[
     bool | None, typer.Option("--focal-view/--no-focal-view", help="Default: as the checkpoint says.")
 ]
@@ -306,13 +308,15 @@ def transcript(
     typer.echo(f"overlays on the photos: {photos} (not for passing on)")
 
 
-def open_engine(model: str | None, focal_view: bool | None, device: str) -> tuple[Engine, dict[str, Any]]:
+def open_engine(
+    model: str | None, focal_view: bool | None, device: str, kind: Kind = "chatspot"
+) -> tuple[Engine, dict[str, Any]]:
     """The engine over a checkpoint (None: nano), and what result files say of the model."""
     from chatspot.eval.opening import Chosen
     from chatspot.eval.opening import open_engine as open_chosen
 
     way = None if focal_view is None else "focal" if focal_view else "text"
-    return open_chosen(Chosen(model=model, device=device, way=way))
+    return open_chosen(Chosen(model=model, engine=kind, device=device, way=way))
 
 
 def spoken(command: str, **options: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -24,6 +24,10 @@ OVERLAY_FORMATS = (".png", ".jpg", ".jpeg", ".webp")
 Model = Annotated[
     str | None, typer.Option(help="A checkpoint folder or hub id; without it the embedded chatspot-nano.")
 ]
+EngineKind = Annotated[
+    Literal["auto", "torch", "onnx"],
+    typer.Option("--engine", help="What computes: onnx is faster on CPUs (chatspot[fast]); auto takes it for nano."),
+]
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, ...")]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
 Long = Annotated[bool, typer.Option("--long", help="Ask for an answer in detail.")]
@@ -35,7 +39,9 @@ Normalized = Annotated[
 ]
 
 
-def open_spot(model: str | None, device: str, *, no_focal_view: bool = False) -> ChatSpot:
+def open_spot(
+    model: str | None, device: str, engine: Literal["auto", "torch", "onnx"] = "auto", *, no_focal_view: bool = False
+) -> ChatSpot:
     """The model, opened; a terminal shows that it takes a moment."""
     from rich.console import Console
 
@@ -43,7 +49,7 @@ def open_spot(model: str | None, device: str, *, no_focal_view: bool = False) ->
     with terminal.status("Opening the model (the first time, its weights are converted) ..."):
         from chatspot.spot import ChatSpot
 
-        return ChatSpot.from_pretrained(model, device=device, focal_view=False if no_focal_view else None)
+        return ChatSpot.from_pretrained(model, device, focal_view=False if no_focal_view else None, engine=engine)
 
 
 def answer_style(long: bool) -> Style:

@@ -19,7 +19,7 @@ def retention(
     from chatspot.eval.predict import RunFacts
     from chatspot.eval.retention import write_retention
 
-    engine, facts = open_engine(model, None, device)
+    engine, facts = open_engine(model, None, device, "torch")  # texts are weighed by the model itself
     command = spoken("retention", model=facts["name"], out=out.name)
     found = write_retention(engine, out, RunFacts(facts, {"folder": "train/abilities/texts"}, command))
     typer.echo(f"{out}: {len(found)} questions and texts")

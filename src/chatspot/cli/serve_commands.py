@@ -40,7 +40,10 @@ def serve(
     no_focal_view: options.NoFocalView = False,
     model: options.Model = None,
     device: options.Device = "auto",
-    engine: Annotated[Literal["local", "remote"], typer.Option(help="Compute here, or ask another server.")] = "local",
+    engine: Annotated[
+        Literal["local", "torch", "onnx", "remote"],
+        typer.Option(help="Compute here, with what suits the model, torch or onnx; or ask another server."),
+    ] = "local",
     url: Annotated[str | None, typer.Option(help="Remote: the server's address, with its /v1.")] = None,
     dialect: Annotated[
         str | None, typer.Option(help="Remote: how its model writes regions; chatspot-api for another chatspot serve.")
@@ -70,10 +73,10 @@ def serve(
         answer_s=timeout,
         grace_s=grace,
     )
-    if engine == "local" and (url or dialect or remote_model or api_key_from_environment):
+    if engine != "remote" and (url or dialect or remote_model or api_key_from_environment):
         raise ChatSpotError("--url, --dialect, --remote-model and --api-key-from-environment go with --engine remote")
     if engine == "remote" and (model or device != "auto" or no_focal_view):
-        raise ChatSpotError("--model, --device and --no-focal-view go with --engine local; the remote server has a "
+        raise ChatSpotError("--model, --device and --no-focal-view go with an engine here; the remote server has a "
                             "model of its own (--remote-model)")  # fmt: skip
     opened = None
     if engine == "remote":
@@ -86,7 +89,9 @@ def serve(
             return opened
         from chatspot.spot import ChatSpot
 
-        return ChatSpot.from_pretrained(model, device=device, focal_view=False if no_focal_view else None).engine
+        kind: options.EngineKind = engine if engine == "torch" or engine == "onnx" else "auto"
+        focal_view = False if no_focal_view else None
+        return ChatSpot.from_pretrained(model, device, focal_view=focal_view, engine=kind).engine
 
     address = server.address_of(listener)
     typer.echo(f"chatspot serves {address}/v1 and a page at {address} (the model is being opened; Ctrl-C ends)")

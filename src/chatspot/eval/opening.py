@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from chatspot.dialects.frames import FrameKind
     from chatspot.engine import Engine
 
-Kind: TypeAlias = Literal["chatspot", "huggingface", "remote"]
+Kind: TypeAlias = Literal["chatspot", "torch", "onnx", "huggingface", "remote"]
+HERE = ("chatspot", "torch", "onnx")  # engines over a checkpoint of this project
 NANO = "chatspot-nano"
 
 
@@ -21,11 +22,12 @@ NANO = "chatspot-nano"
 class Chosen:
     """A model as it is chosen on a command line.
 
-    ``engine``: "chatspot" opens a checkpoint of this project (``model``: a folder or hub id, None for nano),
-    "huggingface" any image-text model of transformers, "remote" asks the OpenAI-compatible server at ``url``, whose
-    ``model`` may be None where it has one only. The last two need a ``dialect`` (``chatspot regions list``);
-    ``frame`` is where its numbers count, and ``blind`` leaves a server's pictures out. ``key_variable`` is the
-    environment variable with a server's key, ``name`` what result files call the model instead of its own name.
+    ``engine``: "chatspot" opens a checkpoint of this project (``model``: a folder or hub id, None for nano) with what
+    suits it, "torch" or "onnx" with that one (``engine.opening``), "huggingface" any image-text model of transformers,
+    "remote" asks the OpenAI-compatible server at ``url``, whose ``model`` may be None where it has one only. The last
+    two need a ``dialect`` (``chatspot regions list``); ``frame`` is where its numbers count, and ``blind`` leaves a
+    server's pictures out. ``key_variable`` is the environment variable with a server's key, ``name`` what result files
+    call the model instead of its own name.
     ``way`` (``eval.ways``) says whether a checkpoint shows focal views; None is the checkpoint's own setting.
     """
 
@@ -50,8 +52,8 @@ def open_engine(chosen: Chosen) -> tuple[Engine, dict[str, Any]]:
     Raises ``DataError`` for a choice that is none, and what opening raises.
     """
     check(chosen)
-    opened = {"chatspot": open_checkpoint, "huggingface": open_transformers, "remote": open_server}[chosen.engine]
-    engine, facts = opened(chosen)
+    others = {"huggingface": open_transformers, "remote": open_server}
+    engine, facts = others.get(chosen.engine, open_checkpoint)(chosen)
     return engine, {**facts, "name": chosen.name or facts["name"]}
 
 
@@ -64,7 +66,7 @@ def check(chosen: Chosen) -> None:
             raise DataError("a remote model needs its server's address, such as --url http://127.0.0.1:8000/v1")
     elif chosen.url or chosen.blind or chosen.key_variable:
         raise DataError(f"an address, a key and leaving pictures out go with --engine remote, not {chosen.engine}")
-    if chosen.engine == "chatspot":
+    if chosen.engine in HERE:
         if chosen.dialect or chosen.frame:
             raise DataError("a checkpoint of this project writes regions in its own way; a dialect goes with --engine "
                             "huggingface or remote")  # fmt: skip
@@ -77,16 +79,17 @@ def check(chosen: Chosen) -> None:
 
 def open_checkpoint(chosen: Chosen) -> tuple[Engine, dict[str, Any]]:
     """A checkpoint of this project."""
-    from chatspot.engine.torch_engine import TorchEngine
+    from chatspot.engine import opening
+    from chatspot.engine.onnx.onnx_engine import OnnxEngine
     from chatspot.eval.provenance import model_facts, nano_facts
-    from chatspot.model.checkpoint import load_checkpoint
-    from chatspot.model.nano import nano_checkpoint
 
-    is_nano = chosen.model in (None, NANO)
-    checkpoint = load_checkpoint(nano_checkpoint() if is_nano or chosen.model is None else chosen.model)
+    kind: Any = "auto" if chosen.engine == "chatspot" else chosen.engine
     focal = None if chosen.way is None else chosen.way == FOCAL.name
-    engine = TorchEngine(checkpoint, device=chosen.device, dtype=chosen.dtype, focal_view=focal)
-    facts = nano_facts(NANO) if is_nano else model_facts(checkpoint.path, Path(str(chosen.model)).name)
+    engine: Any = opening.open_engine(chosen.model, kind, chosen.device, chosen.dtype, focal)
+    is_nano = chosen.model in (None, NANO)
+    facts = nano_facts(NANO) if is_nano else model_facts(engine.checkpoint.path, Path(str(chosen.model)).name)
+    if isinstance(engine, OnnxEngine):
+        return engine, {**facts, "engine": "onnx", "dtype": engine.precision}
     return engine, {**facts, "dtype": plain(engine.dtype)}
 
 

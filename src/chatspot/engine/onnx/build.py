@@ -30,22 +30,21 @@ FORMAT = 1  # raise when the graphs change
 LANGUAGE, TOWER, BUILT = "language.onnx", "tower.onnx", "built.json"
 
 
-def open_sessions(checkpoint: Path, precision: Precision, positions: int) -> tuple[Any, Any]:
-    """The sessions of the tower and of the language model, for at most ``positions`` tokens.
+def open_sessions(checkpoint: Path, precision: Precision, positions: int) -> tuple[Path, Any, Any]:
+    """The folder of the graphs, and the sessions of the tower and of the language model, for ``positions`` tokens.
 
     Raises ``CheckpointError`` for a checkpoint that there are no graphs for, or when they cannot be built.
     """
-    folder = built_files(checkpoint, precision, positions)
-    try:
-        return open_session(folder / TOWER), open_session(folder / LANGUAGE)
-    except Exception:  # onnxruntime raises its own untyped errors
-        shutil.rmtree(folder, ignore_errors=True)  # damaged in a way that left its size as it was
-    folder = built_files(checkpoint, precision, positions)
-    try:
-        return open_session(folder / TOWER), open_session(folder / LANGUAGE)
-    except Exception as error:
-        raise CheckpointError(f"ONNX Runtime cannot open what was built in {folder} ({error}); use the engine 'torch'"
-                              ) from error  # fmt: skip
+    failure: Exception | None = None
+    for _ in range(2):
+        folder = built_files(checkpoint, precision, positions)
+        try:
+            return folder, open_session(folder / TOWER), open_session(folder / LANGUAGE)
+        except Exception as error:  # onnxruntime raises its own untyped errors
+            failure = error
+            shutil.rmtree(folder, ignore_errors=True)  # damaged in a way that left its size as it was
+    raise CheckpointError(f"ONNX Runtime cannot open what was built for {checkpoint} ({failure}); use the engine "
+                          "'torch'") from failure  # fmt: skip
 
 
 def built_files(checkpoint: Path, precision: Precision, positions: int) -> Path:

@@ -45,7 +45,7 @@ class OnnxEngine(LocalEngine):
             text_positions=self.checkpoint.text_positions,
             focal_view=focal_view,
         )
-        self.tower_session, language = open_sessions(checkpoint, precision, self.text_limit)
+        self.built, self.tower_session, language = open_sessions(checkpoint, precision, self.text_limit)
         self.decoder = Decoder(language, StoredTensors(checkpoint))
 
     @property

@@ -57,6 +57,8 @@ def mapped(path: Path) -> dict[str, NDArray[Any]]:
     try:
         whole = np.memmap(path, np.uint8, mode="r")
         start = 8 + int.from_bytes(whole[:8].tobytes(), "little")
+        if start > len(whole):
+            raise ValueError("its header is cut off")
         header = json.loads(whole[8:start].tobytes())
         header.pop("__metadata__", None)
         tensors = {}
