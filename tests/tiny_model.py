@@ -40,8 +40,8 @@ def save_tiny_nano(folder: Path) -> Path:
     torch.manual_seed(0)
     tokenizer = small_tokenizer()
     text = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
+        num_key_value_heads=2, tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     config = LlavaConfig(
         vision_config=SheetTowerConfig(width=0.25, depth=0.3),
@@ -55,6 +55,6 @@ def save_tiny_nano(folder: Path) -> Path:
     )
     model = LlavaForConditionalGeneration(config)
     projector = model.model.multi_modal_projector
-    projector.linear_2.weight.data = torch.eye(32)
+    projector.linear_2.weight.data = torch.eye(64)
     projector.linear_2.bias.data.zero_()
     return save_checkpoint(folder, model, nano_processor(tokenizer, config), SETTINGS)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from chatspot.engine import Growing, Reply, Request
 from chatspot.engine.running import DECODED_TOKENS, GrowingAnswer
-from chatspot.engine.torch_engine import TorchEngine, of_like_length
+from chatspot.engine.torch_engine import TorchEngine
 from chatspot.errors import MessageError
 from chatspot.messages import Conversation, Message, TextPart, ask
 from chatspot.regions import Box, Point
@@ -191,17 +191,3 @@ def test_what_came_is_decoded_without_all_that_came_before(engine: TorchEngine):
         answer.grow(token, 0.0)
         answer.read()
         assert len(answer.ids) - answer.start <= DECODED_TOKENS + 1
-
-
-@pytest.mark.parametrize(
-    ("lengths", "groups"),
-    [
-        ([], []),
-        ([7], [[0]]),
-        ([100, 80, 101, 300, 81], [[1, 4, 0], [2], [3]]),
-        ([5] * 4, [[0, 1, 2, 3]]),
-        ([1, 2, 4, 8], [[0], [1], [2], [3]]),
-    ],
-)
-def test_prompts_of_like_length_are_read_together(lengths: list[int], groups: list[list[int]]):
-    assert of_like_length(lengths) == groups

@@ -6,6 +6,7 @@ A test holds the tokens that it chooses (``torch_lanes``) against ``generate()``
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,9 +14,9 @@ from PIL import Image
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
-from chatspot.engine.kept import KeptBeginnings, ViewKey
+from chatspot.engine.kept import KeptBeginnings, Row, ViewKey
 from chatspot.engine.local_engine import LocalEngine, Prompt
-from chatspot.engine.torch_lanes import TorchLanes, shared_beginnings
+from chatspot.engine.torch_lanes import TorchLanes, numbered, read_together, shared_beginnings
 from chatspot.errors import MessageError
 from chatspot.images import encoder_view
 from chatspot.model.checkpoint import Checkpoint
@@ -29,10 +30,23 @@ GPU_CHUNK = 32
 GPU_BATCH_TOKENS = 32768
 GPU_RUNNING_TOKENS = 65536
 GPU_KEPT_BEGINNING_BYTES = 2**30  # 2,000 tokens of a 7B model
-# Beginnings that prompts share are read first, in a pass of their own, where that saves so many tokens: a pass costs a
-# CPU as much as about 120 tokens (nano, by profile), and a GPU thousands.
-LEAST_SHARED = {"cpu": 256, "cuda": 16384}
-LIKE_LENGTH = 1.25  # of the shortest prompt; those that are read together are padded to the longest of them
+GPU_PASS_TOKENS = 8192
+PASS_TOKENS = 120  # a pass costs a CPU as much as reading so many tokens (nano, by profile), and a GPU thousands
+LEAST_SHARED = 2  # beginnings that prompts share are read first where that saves so many passes' worth of tokens
+
+
+@dataclass(frozen=True)
+class Unread:
+    """A prompt that is to be read, and the states of the longest beginning of its row that is kept."""
+
+    prompt: Prompt
+    row: Row
+    kept: Tensor | None
+
+    @property
+    def length(self) -> int:
+        """How many of its tokens are to be read."""
+        return len(self.row) - (0 if self.kept is None else self.kept.shape[-2])
 
 
 class TorchEngine(LocalEngine):
@@ -67,6 +81,8 @@ class TorchEngine(LocalEngine):
             focal_view=focal_view,
         )
         self.pad_id = tokenizer.pad_token_id or 0  # whatever it is, the mask hides it
+        self.pass_tokens = PASS_TOKENS if self._device.type == "cpu" else GPU_PASS_TOKENS
+        self.least_shared = LEAST_SHARED * self.pass_tokens
         if self._device.type != "cpu":
             self.chunk, self.batch_tokens, self.running_tokens = GPU_CHUNK, GPU_BATCH_TOKENS, GPU_RUNNING_TOKENS
             self.beginnings = KeptBeginnings(GPU_KEPT_BEGINNING_BYTES)
@@ -98,9 +114,14 @@ class TorchEngine(LocalEngine):
         return [view.clone() for view in tokens]
 
     def lanes(self, prompts: Sequence[Prompt], views: Mapping[ViewKey, Tensor]) -> TorchLanes:
-        """The prompts as rows that have read them, those of like length together."""
-        groups = of_like_length([len(prompt.ids) for prompt in prompts])
-        lanes, *others = [self.group_lanes([prompts[number] for number in group], views) for group in groups]
+        """The prompts as rows that have read them, those with about as much to read together."""
+        rows = [self.row(prompt) for prompt in prompts]
+        # The last token is read in any case: what comes after it is not kept.
+        unread = [
+            Unread(prompt, row, self.beginnings.longest(row[:-1])) for prompt, row in zip(prompts, rows, strict=True)
+        ]
+        groups = read_together([one.length for one in unread], self.pass_tokens)
+        lanes, *others = [self.group_lanes([unread[number] for number in group], views) for group in groups]
         for other in others:
             lanes.join(other)
         order = [number for group in groups for number in group]
@@ -108,22 +129,17 @@ class TorchEngine(LocalEngine):
             lanes.keep([order.index(number) for number in range(len(order))])
         return lanes
 
-    def group_lanes(self, prompts: Sequence[Prompt], views: Mapping[ViewKey, Tensor]) -> TorchLanes:
-        """Prompts of like length as rows that have read them."""
-        lengths = [len(prompt.ids) for prompt in prompts]
-        shared = shared_beginnings(self.marked(prompts), LEAST_SHARED.get(self._device.type, LEAST_SHARED["cpu"]))
-        return TorchLanes(self.model, self.embedded(prompts, views, max(lengths)), lengths, shared)
-
-    def marked(self, prompts: Sequence[Prompt]) -> list[list[int]]:
-        """The prompts' rows in numbers alone: below zero for a view."""
-        numbers: dict[ViewKey, int] = {}
-        return [
-            [
-                item if isinstance(item, int) else -1 - numbers.setdefault(item, len(numbers))
-                for item in self.row(prompt)
-            ]
-            for prompt in prompts
-        ]
+    def group_lanes(self, unread: Sequence[Unread], views: Mapping[ViewKey, Tensor]) -> TorchLanes:
+        """Prompts that are read together: from where their kept beginnings end, or, where that is less work, what they
+        share first."""
+        rows = [one.row for one in unread]
+        lengths, own = [len(row) for row in rows], max(one.length for one in unread)
+        spared = max(sum(lengths) - own * len(rows), 0)
+        shared = shared_beginnings(numbered(rows), spared + self.least_shared)
+        embeddings = self.embedded([one.prompt for one in unread], views, max(lengths))
+        if shared is None and own < max(lengths):
+            return TorchLanes(self.model, embeddings[:, -own:], lengths, kept=[one.kept for one in unread])
+        return TorchLanes(self.model, embeddings, lengths, shared)
 
     @torch.inference_mode()
     def embedded(self, prompts: Sequence[Prompt], views: Mapping[ViewKey, Tensor], length: int) -> Tensor:
@@ -135,20 +151,6 @@ class TorchEngine(LocalEngine):
                 places = torch.tensor(prompt.ids, device=self._device) == self.image_id
                 embeddings[row, length - len(prompt.ids) :][places] = torch.cat([views[key] for key in prompt.views])
         return embeddings
-
-
-def of_like_length(lengths: Sequence[int]) -> list[list[int]]:
-    """The numbers of the lengths in groups, the longest of each at most LIKE_LENGTH of its shortest.
-
-    Prompts of a follow-up are three times as long as first questions, and reading takes time by the padded token.
-    """
-    groups: list[list[int]] = []
-    for number in sorted(range(len(lengths)), key=lambda n: lengths[n]):
-        if groups and lengths[number] <= LIKE_LENGTH * lengths[groups[-1][0]]:
-            groups[-1].append(number)
-        else:
-            groups.append([number])
-    return groups
 
 
 def chosen_device(device: str | torch.device) -> torch.device:

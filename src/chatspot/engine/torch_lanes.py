@@ -4,7 +4,7 @@ Rows do not see each other, so rows may come from different prompts, join (``joi
 their cached keys and values are padded on the left to one length, and columns that only pad are cut off.
 
 Rows that begin alike (the same picture, the same question about other regions of it) read their beginning once:
-``shared_beginnings``.
+``shared_beginnings``. Rows that go on from kept states (``engine.kept``) do not read their beginning at all.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache, LlavaForConditionalGeneration
 
-from chatspot.engine.kept import alike
+from chatspot.engine.kept import Row, ViewKey, alike
 
 
 @dataclass(frozen=True)
@@ -48,18 +48,36 @@ class TorchLanes:
         embeddings: Tensor,
         lengths: Sequence[int],
         shared: Shared | None = None,
+        kept: Sequence[Tensor | None] = (),
     ):
-        """Read prompts given as embeddings [rows, longest, hidden], padded on the left to ``lengths``."""
+        """Read prompts given as embeddings [rows, tokens, hidden], padded on the left to ``lengths``.
+
+        The embeddings may be those of the last tokens alone, where ``kept`` has states (``states``) of at least all
+        tokens before them for each row.
+        """
         config: Any = model.config
         self.model = model
         self.cache = DynamicCache(config=config.text_config)
-        if shared is not None:
+        if kept:
+            self.begin(kept, [length - embeddings.shape[1] for length in lengths])
+        elif shared is not None:
             self.lengths = [lengths[row] - shared.own for row in shared.first]
             self.hidden(embeddings[shared.first, : -shared.own])
             self.select(shared.of)
             embeddings = embeddings[:, -shared.own :]
         self.lengths = list(lengths)
         self.choose(self.hidden(embeddings))
+
+    def begin(self, kept: Sequence[Tensor | None], lengths: Sequence[int]) -> None:
+        """Fill the cache with the first ``lengths`` tokens of the kept states; below 1 a row has none."""
+        some, columns = next(states for states in kept if states is not None), max(lengths)
+        layers, two, heads, _, size = some.shape
+        past = some.new_zeros((layers, two, len(kept), heads, columns, size))
+        for row, (states, length) in enumerate(zip(kept, lengths, strict=True)):
+            if states is not None and length > 0:
+                past[:, :, row, :, columns - length :] = states[..., :length, :]
+        for number, (keys, values) in enumerate(past):
+            self.cache.update(keys, values, number)
 
     @property
     def padding(self) -> Tensor:
@@ -162,3 +180,28 @@ def shared_beginnings(rows: Sequence[Sequence[int]], least_saved: int) -> Shared
         if saved >= most:
             best, most = Shared(own, [of.index(number) for number in range(len(beginnings))], of), saved + 1
     return best
+
+
+def numbered(rows: Sequence[Row]) -> list[list[int]]:
+    """The rows in numbers alone, as ``shared_beginnings`` takes them: below zero for a view."""
+    numbers: dict[ViewKey, int] = {}
+    return [
+        [item if isinstance(item, int) else -1 - numbers.setdefault(item, len(numbers)) for item in row] for row in rows
+    ]
+
+
+def read_together(lengths: Sequence[int], pass_tokens: int) -> list[list[int]]:
+    """The numbers of the lengths in groups, so that the fewest tokens are read when each group is padded to its longest
+    and a pass counts as ``pass_tokens``. Questions with a history are several times as long as first ones.
+    """
+    order = sorted(range(len(lengths)), key=lambda number: lengths[number])
+    best = [(0, 0)]  # for the first n of the order: what they cost, and where their last group starts
+    for end in range(1, len(order) + 1):
+        longest = lengths[order[end - 1]]
+        best.append(min((best[start][0] + pass_tokens + (end - start) * longest, start) for start in range(end)))
+    groups, end = [], len(order)
+    while end:
+        start = best[end][1]
+        groups.append(order[start:end])
+        end = start
+    return groups[::-1]
