@@ -242,7 +242,10 @@ def test_a_measure_that_is_no_share_has_its_own_scale(tmp_path: Path) -> None:
     texts = [line(at, "", truth="t", extra={"form": "picture", "nats": 6.0, "tokens": 4}) for at in range(4, 8)]
     file = write(tmp_path / "r.jsonl", [*asked, *texts], task="retention", form="picture", data={})
     rows = table_rows(report_page([file], matching=WORDS))
-    assert rows["perplexity of texts\u00a0↓"][3:6:2] == [f"{math.exp(1.5):.3g}"] * 2  # the same however it is dealt
+    assert rows["perplexity of texts\u00a0↓"][3:6:2] == [
+        f"{math.exp(1.5):.3g}",
+        "\u2013",
+    ]  # the same however it is dealt
     assert rows["right answers"][3] == "100.0"
 
 

@@ -345,6 +345,7 @@ def test_a_detectors_boxes_by_hand(original, found, tmp_path):
     # person, horse and bear are found, tie and dog are not, of the cups none
     assert value(result, "ap") == value(result, "ap50") == pytest.approx(3 / 6)
     assert value(result, "ap_detector") == pytest.approx(2 / 6)  # it takes the bear for a cow
+    assert [name for name, each in result["measures"].items() if each["chance"] is None] == ["ap_detector"]
     assert value(result, "ap_product") == pytest.approx(3 / 6)
     assert (value(result, "accuracy"), result["measures"]["accuracy"]["n"]) == (1, 3)
     assert result["main"] == "ap"

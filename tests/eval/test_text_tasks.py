@@ -364,6 +364,7 @@ def test_retention_is_scored_from_its_file():
     assert result["measures"]["accuracy"]["value"] == 0.5
     assert result["measures"]["accuracy"]["n"] == 2
     assert result["measures"]["perplexity"]["value"] == pytest.approx(math.exp(2))
+    assert result["measures"]["perplexity"]["chance"] is None
     assert set(result["groups"]) == {"fact", "yes-no"}
     assert find_task("retention").corpus(asked) == {}
 

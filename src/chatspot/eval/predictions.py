@@ -111,9 +111,11 @@ class PredictionsFile:
 
 def read_predictions(file: Path) -> PredictionsFile:
     """The content of a predictions file. Raises ``DataError`` with file and line for what cannot be read."""
+    if not file.is_file():
+        raise DataError(f"there are no predictions at {file}; make them with 'chatspot eval predict --out {file.name}'")
     header = read_header(file)
     if header is None:
-        raise DataError(f"there are no predictions at {file}; make them with 'chatspot eval predict --out {file.name}'")
+        raise DataError(f"{file} holds no header: it is empty or was cut off; predict again")
     predictions: dict[str, Prediction] = {}
     commits = [header.commit]
     known = {each.name for each in fields(Prediction)}

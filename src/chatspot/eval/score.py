@@ -33,10 +33,10 @@ def score(file: PredictionsFile, matching: str = DEFAULT_RULE, *, corpus: bool =
 
     ``n`` counts the answered questions, which alone are scored; ``errors`` the failed ones, ``unread`` the answers that
     say nothing which could be compared: they count as wrong, and the measure "..._of_read" leaves them out. Each of
-    ``measures`` has its value, the bounds of INTERVAL_RULE, ``chance`` (these answers dealt out at random) and its own
-    n. ``main`` names the first. ``matching`` is the rule by which free answers are matched to COCO's classes, where the
-    task does so (``eval.matching``). Without ``corpus``, measures that are no means over answers, such as AP, are left
-    out: their intervals take most of the time.
+    ``measures`` has its value, the bounds of INTERVAL_RULE, ``chance`` (these answers dealt out at random; null where
+    they do not matter) and its own n. ``main`` names the first. ``matching`` is the rule by which free answers are
+    matched to COCO's classes, where the task does so (``eval.matching``). Without ``corpus``, measures that are no
+    means over answers, such as AP, are left out: their intervals take most of the time.
 
     Raises ``DataError`` when nothing was answered or when questions are still unasked.
     """
@@ -146,8 +146,9 @@ def measured(
         values |= of_corpus
         bounds |= corpus_intervals(task.corpus, [*answered, *carriers])
         counts |= dict.fromkeys(of_corpus, len(judged))
-    guessed = chance(task.judge, task.corpus, by_class, answered)
     described = {each.name: each for each in task.measures}
+    guessed = chance(task.judge, task.corpus, by_class, answered)
+    guessed = {name: value for name, value in guessed.items() if name not in described or described[name].of_answers}
     titles = {name: each.title for name, each in described.items()} | {MACRO: "mean over classes"}
     titles[f"{main}_{OF_READ}"] = f"{titles.get(main, main)}, of those that could be read"
     order = [main, MACRO, *(each.name for each in task.measures), *values]

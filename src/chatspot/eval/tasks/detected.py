@@ -21,6 +21,7 @@ from chatspot.eval.coco import COCO_CLASSES, class_of
 from chatspot.eval.detection import Found, Object, average_precision
 from chatspot.eval.matching import coco_class
 from chatspot.eval.predictions import Prediction
+from chatspot.eval.tasks.objects import PARTS_OF_AP
 from chatspot.eval.tasks.task import ACCURACY, Detection, Draw, Form, Judged, Measure, Question, Task
 from chatspot.messages import Conversation, ask
 from chatspot.regions import Box
@@ -31,18 +32,12 @@ OVERHANG = 0.02  # share of its side by which a box may leave the picture before
 OBJECT_IOU = 0.5  # a box shows the object that it overlaps most, by at least this
 NOTHING = "nothing"
 
-PRECISION = tuple(
-    Measure(name, title)
-    for name, title in (
-        ("ap", "AP, ranked by the detector's score"),
-        ("ap50", "AP50"),
-        ("ap75", "AP75"),
-        ("ap_small", "AP small"),
-        ("ap_medium", "AP medium"),
-        ("ap_large", "AP large"),
-        ("ap_product", "AP, ranked by that score times the answer's probability"),
-        ("ap_detector", "AP with the detector's own classes"),
-    )
+MEASURES = (
+    Measure("ap", "AP, ranked by the detector's score"),
+    ACCURACY,
+    *PARTS_OF_AP,
+    Measure("ap_product", "AP, ranked by that score times the answer's probability"),
+    Measure("ap_detector", "AP with the detector's own classes", of_answers=False),
 )
 
 
@@ -173,5 +168,5 @@ def detected_precision(
 
 DETECTED = Task(
     "detected", "name what a detector boxed (COCO)", "coco", ("coco_val", "coco"), ("box",), ask_detected,
-    judge_detected, 16, (*PRECISION[:1], ACCURACY, *PRECISION[1:]), corpus=detected_precision, whole=True, matched=True,
+    judge_detected, 16, MEASURES, corpus=detected_precision, whole=True, matched=True,
 )  # fmt: skip

@@ -36,17 +36,17 @@ NEIGHBOUR_IOU = 0.5  # an object is confusable with the asked region above this 
 
 HALLUCINATION = Measure("hallucination", "names the neighbour, of all answers", high=False)
 HALLUCINATION_OF_WRONG = Measure("hallucination_of_wrong", "names the neighbour, of wrong answers", high=False)
-PRECISION = tuple(
-    Measure(name, title)
-    for name, title in (
-        ("ap", "AP, ranked by log-probability"),
-        ("ap50", "AP50"),
-        ("ap75", "AP75"),
-        ("ap_small", "AP small"),
-        ("ap_medium", "AP medium"),
-        ("ap_large", "AP large"),
-        ("ap_unranked", "AP without ranking"),
-    )
+PARTS_OF_AP = (
+    Measure("ap50", "AP50"),
+    Measure("ap75", "AP75"),
+    Measure("ap_small", "AP small"),
+    Measure("ap_medium", "AP medium"),
+    Measure("ap_large", "AP large"),
+)
+PRECISION = (
+    Measure("ap", "AP, ranked by log-probability"),
+    *PARTS_OF_AP,
+    Measure("ap_unranked", "AP without ranking"),
 )
 
 

@@ -43,6 +43,7 @@ def perplexities(predictions: Sequence[Prediction]) -> dict[str, float]:
 
 RETENTION = Task(
     "retention", "general abilities", "none: 'chatspot eval retention' asks", (), ("picture",), ask_nothing,
-    judge_retention, 32, (ACCURACY, Measure("perplexity", "perplexity of texts", "number", high=False)),
+    judge_retention, 32,
+    (ACCURACY, Measure("perplexity", "perplexity of texts", "number", high=False, of_answers=False)),
     corpus=perplexities,
 )  # fmt: skip

@@ -29,12 +29,14 @@ SEED = "chatspot-2024"
 @dataclass(frozen=True)
 class Measure:
     """A number of a result: its ``name`` there, a ``title`` for people, its ``unit`` (a share is shown as per cent),
-    and whether a ``high`` value is good."""
+    and whether a ``high`` value is good. One that is not ``of_answers`` is the same whatever is answered, so it has no
+    chance level."""
 
     name: str
     title: str
     unit: Literal["share", "number"] = "share"
     high: bool = True
+    of_answers: bool = True
 
 
 ACCURACY = Measure("accuracy", "right answers")
