@@ -33,7 +33,7 @@ def test_a_server_is_asked_in_a_dialect_and_its_model_named_without_a_path():
 @pytest.mark.parametrize(
     ("chosen", "says"),
     [
-        (Chosen(engine="torch"), "no engine 'torch'"),
+        (Chosen(engine="jax"), "no engine 'jax'"),
         (Chosen(engine="remote", dialect="shikra"), "server's address"),
         (Chosen(engine="remote", url="http://127.0.0.1:9/v1"), "needs a dialect"),
         (Chosen(engine="huggingface", model="x"), "needs a dialect"),
