@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from reference import picture, write_folder
+from typer.testing import CliRunner
 
+from chatspot.cli.main import app
 from chatspot.errors import DataError
-from chatspot.eval.predictions import Prediction
-from chatspot.eval.score import numbers
+from chatspot.eval.predictions import Prediction, read_predictions
+from chatspot.eval.score import numbers, score
 from chatspot.eval.tasks import find_task, open_folder, questions_of
 from chatspot.eval.tasks.captions import caption_measures
 from chatspot.eval.tasks.similarity import compared, semantic_iou
 from chatspot.regions import Box, Mask, Point, Polygon
+from hostile_endpoint import serving
 
 TESTS = Path(__file__).parents[1]
 CHOICES = {"A": "white", "B": "silver", "C": "light brown", "D": "brown"}
@@ -372,9 +375,7 @@ def test_retention_is_scored_from_its_file():
 def test_a_model_is_asked_and_weighed(tiny_nano, tmp_path):
     from chatspot.engine.torch_engine import TorchEngine
     from chatspot.eval.predict import RunFacts
-    from chatspot.eval.predictions import read_predictions
     from chatspot.eval.retention import write_retention
-    from chatspot.eval.score import score
     from chatspot.model.checkpoint import load_checkpoint
     from chatspot.train.abilities.retention import Loss, measure, packaged
 
@@ -389,3 +390,18 @@ def test_a_model_is_asked_and_weighed(tiny_nano, tmp_path):
     before = measure(checkpoint.model, checkpoint.processor, checkpoint.settings)
     whole = sum(before.texts.values(), Loss(0.0, 0))
     assert result["measures"]["perplexity"]["value"] == pytest.approx(whole.perplexity, rel=1e-4)
+
+
+def test_a_model_behind_a_server_is_asked_and_not_weighed(tmp_path):
+    out = tmp_path / "r.jsonl"
+    with serving(lambda handler, number: handler.stream("Paris")) as far:
+        done = CliRunner().invoke(app, ["eval", "retention", "--out", str(out), "--engine", "remote", "--url", far.url,
+                                       "--dialect", "qwen3-vl", "--model", "small"])  # fmt: skip
+    assert done.exit_code == 0, done.output
+    stored = read_predictions(out)
+    assert {one.answer for one in stored.predictions.values()} == {"Paris"}
+    assert len(far.requests) == len(stored.predictions)
+    assert stored.header.command == (
+        "chatspot eval retention --model small --engine remote --dialect qwen3-vl --url URL --out r.jsonl"
+    )
+    assert list(score(stored)["measures"]) == ["accuracy", "accuracy_of_read"]

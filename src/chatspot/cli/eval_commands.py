@@ -9,46 +9,36 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from chatspot.cli.eval_options import (
+    Batch,
+    Data,
+    Detections,
+    Device,
+    Dialect,
+    EngineKind,
+    FocalView,
+    FormOption,
+    Ids,
+    KeyVariable,
+    Limit,
+    Matching,
+    Model,
+    Name,
+    Noise,
+    ResultFolder,
+    Source,
+    Split,
+    TaskName,
+    Url,
+    WayOption,
+    of_model,
+    spoken,
+)
+
 if TYPE_CHECKING:
-    from chatspot.engine import Engine
-    from chatspot.eval.opening import Chosen, Kind
+    from chatspot.eval.opening import Chosen
 
 eval_app = typer.Typer(name="eval", no_args_is_help=True, help="Measure how often the answers are right.")
-
-NANO = "chatspot-nano"
-Model = Annotated[str | None, typer.Option(help="Checkpoint folder or hub id; default: nano.")]
-EngineKind = Annotated[
-    str, typer.Option("--engine", help="chatspot (or one of its two: torch, onnx), huggingface or remote.")
-]
-FocalView = Annotated[
-    bool | None, typer.Option("--focal-view/--no-focal-view", help="Default: as the checkpoint says.")
-]
-Device = Annotated[str, typer.Option(help='"auto", "cpu", or a GPU such as "cuda:0".')]
-ResultFolder = Annotated[Path, typer.Option(help="Folder of result files.")]
-
-
-TaskName = Annotated[str, typer.Option(help="What is asked; 'chatspot eval list' shows the tasks.")]
-Data = Annotated[Path, typer.Option(help="Folder of region JSON lines or of a data set's original files.")]
-FormOption = Annotated[
-    str | None, typer.Option(help="How regions are pointed at: box, point, polygon, mask, scribble or picture.")
-]
-WayOption = Annotated[
-    str | None, typer.Option("--way", help="How regions are shown: text, painted, crop, focal or mask; default: as the "
-                             "checkpoint says, text or focal.")
-]  # fmt: skip
-Noise = Annotated[float, typer.Option(min=0, max=0.99, help="Jitter boxes by this share of their sides (s).")]
-Limit = Annotated[int | None, typer.Option(min=1, help="Ask only so many, drawn by a fixed seed.")]
-Batch = Annotated[int, typer.Option(min=1, help="Questions answered together.")]
-Split = Annotated[str | None, typer.Option(help="Split of the original files; default: a held-out one.")]
-Source = Annotated[str | None, typer.Option(help="Format of the original files, for users' own: voc, yolo, ...")]
-Ids = Annotated[Path | None, typer.Option(help="File of picture names (coco:139), one a line: ask about these alone.")]
-
-
-Detections = Annotated[Path | None, typer.Option(help="A detector's boxes, a COCO results file, for task detected.")]
-Matching = Annotated[
-    str | None,
-    typer.Option(help="How free answers are matched to COCO's classes: words+sentence, words, sentence, clip."),
-]
 
 
 @dataclass(frozen=True)
@@ -76,16 +66,14 @@ def asked_and_scored(
     noise: Noise = 0.0,
     model: Model = None,
     engine: EngineKind = "chatspot",
-    url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server (--engine remote).")] = None,
-    dialect: Annotated[
-        str | None, typer.Option(help="How another model writes regions; see 'chatspot regions list'.")
-    ] = None,
+    url: Url = None,
+    dialect: Dialect = None,
     frame: Annotated[str | None, typer.Option(help="Where its numbers count; default: as its dialect says.")] = None,
     blind: Annotated[bool, typer.Option("--blind", help="Leave the pictures out: what does language alone score?")] = (
         False
     ),
-    key_variable: Annotated[str | None, typer.Option(help="Environment variable with the server's key.")] = None,
-    name: Annotated[str | None, typer.Option(help="What result files call the model.")] = None,
+    key_variable: KeyVariable = None,
+    name: Name = None,
     way: WayOption = None,
     limit: Limit = None,
     ids: Ids = None,
@@ -120,7 +108,7 @@ eval_app.command("run", help="Ask all questions of a task and score the answers.
 def ask_all(asking: Asking, out: Path, chosen: Chosen, batch: int, keep_prompts: bool) -> None:
     """Ask what is to be asked and write the predictions."""
     from chatspot.data.faults import Faults
-    from chatspot.eval.opening import open_engine as open_chosen
+    from chatspot.eval.opening import open_engine
     from chatspot.eval.predict import RunFacts
     from chatspot.eval.predict import predict as predict_all
     from chatspot.eval.tasks import Draw, find_task, open_folder, questions_of, read_detections, read_ids
@@ -139,15 +127,12 @@ def ask_all(asking: Asking, out: Path, chosen: Chosen, batch: int, keep_prompts:
     )
     for kind, count in faults.counts.items():
         typer.echo(f"{asking.data}: {kind}: {count} (left out)", err=True)
-    engine, facts = open_chosen(chosen)
+    engine, facts = open_engine(chosen)
     place = "PHOTOS/heldout" if folder.source is None else "ORIGINAL"
     files = {name: each.name for name in ("ids", "detections") if (each := getattr(asking, name))}
-    remote = {"url": "URL", "blind": chosen.blind or None} if chosen.url else {}
     command = spoken("predict", task=asking.task, form=questions[0].extra["form"], noise=asking.noise or None,
-                     data=f"{place}/{asking.data.resolve().name}", model=facts["name"],
-                     engine=None if chosen.engine == "chatspot" else chosen.engine, dialect=chosen.dialect,
-                     frame=chosen.frame, **remote, way=chosen.way, limit=asking.limit, split=asking.split,
-                     source=asking.source, **files,
+                     data=f"{place}/{asking.data.resolve().name}", **of_model(chosen, facts["name"]),
+                     way=chosen.way, limit=asking.limit, split=asking.split, source=asking.source, **files,
                      batch=batch, out=out.name)  # fmt: skip
     run_facts = RunFacts(facts, {**folder.facts(), **files}, command, asking.limit)
     outcome = predict_all(engine, questions, out, run_facts, batch=batch, way=chosen.way, keep_prompts=keep_prompts)
@@ -295,42 +280,19 @@ def transcript(
     device: Device = "auto",
 ) -> None:
     """Ask a few held-out questions and show question, region, answer and truth."""
+    from chatspot.eval.opening import Chosen, open_engine
     from chatspot.eval.provenance import source_commit, today
     from chatspot.eval.transcript import chosen_questions, exchanges, write_transcript
 
     questions = chosen_questions(data, count)
-    engine, facts = open_engine(model, focal_view, device)
+    way = None if focal_view is None else "focal" if focal_view else "text"
+    engine, facts = open_engine(Chosen(model=model, device=device, way=way))
     folders = [f"PHOTOS/heldout/{folder.resolve().name}" for folder in data]
     command = spoken("transcript", data=folders, n=count, model=facts["name"], focal_view=engine.settings.focal_view)
     about = {"model": facts["name"], "command": command, "commit": source_commit(), "date": today()}
     for file in write_transcript(exchanges(engine, questions), out, photos, about):
         typer.echo(f"wrote {file}")
     typer.echo(f"overlays on the photos: {photos} (not for passing on)")
-
-
-def open_engine(
-    model: str | None, focal_view: bool | None, device: str, kind: Kind = "chatspot"
-) -> tuple[Engine, dict[str, Any]]:
-    """The engine over a checkpoint (None: nano), and what result files say of the model."""
-    from chatspot.eval.opening import Chosen
-    from chatspot.eval.opening import open_engine as open_chosen
-
-    way = None if focal_view is None else "focal" if focal_view else "text"
-    return open_chosen(Chosen(model=model, engine=kind, device=device, way=way))
-
-
-def spoken(command: str, **options: Any) -> str:
-    """A command as somebody else would type it: PHOTOS for where their photos are, nano left out, no other paths."""
-    words = ["chatspot", "eval", command]
-    for name, value in options.items():
-        option = name.replace("_", "-")
-        if isinstance(value, bool):
-            words.append(f"--{'' if value else 'no-'}{option}")
-        elif isinstance(value, list):
-            words += [f"--{option} {each}" for each in value]
-        elif value is not None and (name, value) != ("model", NANO):
-            words.append(f"--{option} {value}")
-    return " ".join(words)
 
 
 def summary(result: dict[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """Ask a model the fixed questions beside pointing, and weigh the fixed texts: a predictions file of task "retention".
 
 The same measurement as a stage of training makes before and after itself (``train.abilities.retention``), for any
-engine: one without weights at hand, such as a server, answers the questions, and has no perplexity.
+engine: one that torch does not hold, such as a server, answers the questions, and has no perplexity.
 """
 
 from __future__ import annotations
@@ -71,12 +71,12 @@ def asked(engine: Engine) -> Iterator[Prediction]:
 
 
 def weighed(engine: Engine) -> Iterator[Prediction]:
-    """The held-out texts with the model's loss on each; none for an engine that holds no checkpoint."""
-    checkpoint = getattr(engine, "checkpoint", None)
-    if checkpoint is None:
-        return
+    """The held-out texts with the model's loss on each; none for an engine that holds no model of torch."""
+    from chatspot.engine.torch_engine import TorchEngine
     from chatspot.train.abilities.retention import text_losses
 
-    for entry, loss in text_losses(checkpoint.model, checkpoint.processor):
+    if not isinstance(engine, TorchEngine):
+        return
+    for entry, loss in text_losses(engine.checkpoint.model, engine.checkpoint.processor):
         extra = {"form": FORM, "kind": entry["kind"], "nats": round(loss.nats, 4), "tokens": loss.tokens}
         yield Prediction(f"{TASK}/text-{entry['id']}#0", "", {}, (1, 1), entry["id"], answer="", extra=extra)
