@@ -22,7 +22,6 @@ Reading keeps in memory the picture bytes of the shuffle buffer and nothing that
 from __future__ import annotations
 
 import json
-import os
 import random
 import tarfile
 from collections import deque
@@ -35,6 +34,7 @@ from typing import Any, BinaryIO, Literal, TypeAlias, TypeVar
 
 from PIL import Image
 
+from chatspot.data.tar_stream import groups, tar_members
 from chatspot.errors import DataError, ImageError, MessageError, RegionError
 from chatspot.images.load import open_image
 from chatspot.messages import Conversation
@@ -46,8 +46,6 @@ BUFFER_SAMPLES = 1000  # dialogues in the shuffle buffer, as WebDataset's exampl
 BUFFER_BYTES = 256_000_000  # and no more picture bytes than these: a thousand document scans are a gigabyte
 
 CHUNK = 8  # items that a thread takes at once: handing over each costs a tenth of decoding a small photo
-
-END_MARK = bytes(tarfile.BLOCKSIZE)
 
 Stage: TypeAlias = Literal["align", "instruct"]
 A = TypeVar("A")
@@ -226,59 +224,6 @@ def read_shard(url: str, pictures: int | None = None, skip: int = 0) -> Iterator
     if pictures is not None and seen != pictures:
         raise DataError(f"{url} holds {seen} pictures, its manifest says {pictures}: it was cut short or replaced; "
                         "copy or build it again")  # fmt: skip
-
-
-def tar_members(file: BinaryIO, skip: int) -> Iterator[tuple[str, bytes]]:
-    """Name and bytes of every plain file of a tar after its first ``skip`` groups, up to its end mark. ``TarError`` for
-    a damaged or cut one.
-
-    The standard library's stream reader takes a quarter of the time of decoding a small photo, looks for no end mark
-    and keeps every header. Shards hold plain files with short names alone, whose headers are simple.
-    """
-    begun, last = 0, None
-    while header := tar_header(file):
-        name, length, plain = header
-        padding = -length % tarfile.BLOCKSIZE
-        if plain and (key := name.partition(".")[0]) != last:
-            begun, last = begun + 1, key
-        if begun <= skip:
-            file.seek(length + padding, os.SEEK_CUR)
-            continue
-        data = file.read(length)
-        if len(data) < length or len(file.read(padding)) < padding:
-            raise tarfile.ReadError("it ends within a file")
-        if plain:
-            yield name, data
-
-
-def tar_header(file: BinaryIO) -> tuple[str, int, bool] | None:
-    """The next file's name, its length in bytes and whether it is a plain one; None at the end mark."""
-    header = file.read(tarfile.BLOCKSIZE)
-    if len(header) < tarfile.BLOCKSIZE:
-        raise tarfile.ReadError("it ends without its end mark")
-    if header == END_MARK:
-        return None
-    if int(header[148:156].rstrip(b" \0") or b"0", 8) != sum(header[:148]) + 256 + sum(header[156:]):
-        raise tarfile.ReadError("a header's checksum is wrong")
-    length = int(header[124:136].rstrip(b" \0"), 8)
-    if length < 0:
-        raise tarfile.ReadError("a header names a negative length")
-    return header[:100].rstrip(b"\0").decode(), length, header[156:157] in (tarfile.REGTYPE, tarfile.AREGTYPE)
-
-
-def groups(files: Iterable[tuple[str, bytes]], url: str) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Files of a tar by the name before the first dot: (key, {name after the dot: bytes})."""
-    key, members = "", dict[str, bytes]()
-    for file, data in files:
-        name, _, ending = file.partition(".")
-        if name != key and members:
-            yield key, members
-            members = {}
-        if ending in members:
-            raise DataError(f"{url}: {file} occurs twice; build the shard again")
-        key, members[ending] = name, data
-    if members:
-        yield key, members
 
 
 def parse_entry(key: str, where: str, members: dict[str, bytes]) -> ShardEntry:

@@ -24,6 +24,7 @@ from chatspot.data.build import work
 from chatspot.data.build.config import BuildConfig, BuildSource, EvaluationSource, find_folder
 from chatspot.data.build.engines import ENGINES, Job
 from chatspot.data.build.plan import Chosen, Guard, choose, refuse_leaks, shards_of
+from chatspot.data.build.shard_files import write_shard
 from chatspot.data.build.work import Made, MadeChunk, ReadFacts, ShardPlan, SourceJob
 from chatspot.data.saving import write_whole
 from chatspot.data.shards import MANIFEST, SCHEMA, Manifest, read_manifest
@@ -186,7 +187,7 @@ class Steps:
             why = [dict(one.counts[1] + chosen.rejected[one.job.number]) for one in listed]
             raise DataError(f"nothing is left to train on; pictures left out, by source: {why}")
         files = [self.planned(plan) for plan in shards_of(chosen, config.shard_pictures, config.shard_mb)]
-        self.do("writing shards", work.write_shard, files)
+        self.do("writing shards", write_shard, files)
         shards = [json.loads(file.with_suffix(".json").read_text("utf-8")) for file in files]
         return manifest_facts(config, listed, chosen, guard, shards)
 

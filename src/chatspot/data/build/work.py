@@ -4,7 +4,7 @@ A job's argument is a path, so any engine can carry it to any process that sees 
 
     read_source    source-00/job.pkl             -> source-00/records-00000.pkl ... and source-00/read.pkl
     make_chunk     source-00/records-00000.pkl   -> source-00/bodies-00000.jsonl and source-00/made-00000.pkl
-    write_shard    plan/instruct-00000.pkl       -> instruct-00000.tar and plan/instruct-00000.json
+    write_shard    plan/instruct-00000.pkl       -> instruct-00000.tar and plan/instruct-00000.json  (shard_files)
 
 The pickles are a build's own, below its work folder, and are removed with it. What a job writes depends on its input
 alone, never on the number of workers or on time.
@@ -15,9 +15,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import pickle
-import tarfile
 from array import array
 from collections import Counter
 from collections.abc import Iterator
@@ -32,8 +30,7 @@ from chatspot.data.dialogues import DialogueSettings, samples_of_record
 from chatspot.data.faults import Faults
 from chatspot.data.records import Record
 from chatspot.data.samples import Sample
-from chatspot.data.saving import write_whole
-from chatspot.data.shards import SCHEMA, ShardFacts
+from chatspot.data.shards import SCHEMA
 from chatspot.data.sources.table import SOURCES
 from chatspot.errors import ChatSpotError, DataError, ImageError
 from chatspot.images.load import FORMATS, open_image
@@ -269,67 +266,6 @@ def entry_json(record: Record, photo: Photo, stage: str, licence: str, samples: 
         "dialogues": [{"id": s.id + again, "task": s.task, "messages": s.conversation.to_json()} for s in samples],
     }
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def write_shard(plan_file: str) -> None:
-    """Write one planned shard, and beside its plan what the manifest says of it."""
-    file = Path(plan_file)
-    done = file.with_suffix(".json")
-    if done.exists():
-        return
-    plan: ShardPlan = load(file)
-    target = file.parents[3] / plan.file  # OUT/.work/KEY/plan/instruct-00000.pkl
-    temporary = target.with_suffix(".tar.part")
-    with temporary.open("wb") as raw:
-        out: Any = Hashing(raw)  # of a file, tarfile needs write alone
-        with tarfile.open(fileobj=out, mode="w|", format=tarfile.USTAR_FORMAT) as tar:
-            for key, made in plan.entries:
-                add_member(tar, f"{key}.json", body_of(made))
-                add_member(tar, f"{key}.{made.photo.ending}", picture_of(made))
-        raw.flush()
-        os.fsync(raw.fileno())
-    temporary.replace(target)
-    samples = sum(count for _, made in plan.entries for _, count in made.tasks)
-    facts = ShardFacts(plan.file, plan.stage, len(plan.entries), samples, out.length, out.sha256.hexdigest())
-    write_whole(done, json.dumps(vars(facts)))
-
-
-class Hashing:
-    """A file that is written and hashed at once."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file, self.sha256, self.length = file, hashlib.sha256(), 0
-
-    def write(self, data: bytes) -> int:
-        """Write, hash and count."""
-        self.sha256.update(data)
-        self.length += len(data)
-        return self.file.write(data)
-
-
-def add_member(tar: tarfile.TarFile, name: str, data: bytes) -> None:
-    """Add a file that says nothing of who wrote it when: TarInfo's defaults are time 0, user 0, mode 644."""
-    member = tarfile.TarInfo(name)
-    member.size = len(data)
-    tar.addfile(member, io.BytesIO(data))
-
-
-def body_of(made: Made) -> bytes:
-    """An entry's JSON."""
-    with Path(made.bodies).open("rb") as file:
-        file.seek(made.start)
-        return file.read(made.length)
-
-
-def picture_of(made: Made) -> bytes:
-    """The bytes of an entry's picture file; ``DataError`` when they changed since they were looked at."""
-    try:
-        data = Path(made.photo.path).read_bytes()
-    except OSError as error:
-        raise DataError(f"{made.photo.path} cannot be read any more ({error.strerror}); build again") from error
-    if hashlib.sha256(data).hexdigest() != made.photo.sha256:
-        raise DataError(f"{made.photo.path} changed while the shards were built; start the build again")
-    return data
 
 
 def place(job: SourceJob, record: int) -> float:
