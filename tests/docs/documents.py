@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,3 +31,13 @@ def blocks(text: str) -> list[Block]:
 def documents() -> list[Path]:
     """The Markdown files for readers."""
     return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
+
+
+def assert_renewed(page: Path, renewed: Callable[[str], str]) -> None:
+    """The page is as ``renewed`` writes it from what was measured; CHATSPOT_UPDATE_README=1 writes it."""
+    text = page.read_text("utf-8")
+    found = renewed(text)
+    if os.environ.get("CHATSPOT_UPDATE_README"):
+        page.write_text(found, "utf-8")
+        return
+    assert text == found

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 
 import pytest
-from documents import ROOT
+from documents import ROOT, assert_renewed
 from speed_table import speed_table, with_speed
 
 PAGE = ROOT / "docs" / "train.md"
@@ -23,9 +22,4 @@ def test_every_test_is_there(file: str, test: str) -> None:
 
 
 def test_the_speeds_are_those_that_were_measured() -> None:
-    text = PAGE.read_text("utf-8")
-    found = with_speed(text, speed_table(ROOT / "benchmarks" / "results"))
-    if os.environ.get("CHATSPOT_UPDATE_README"):
-        PAGE.write_text(found, "utf-8")
-        return
-    assert text == found
+    assert_renewed(PAGE, lambda text: with_speed(text, speed_table(ROOT / "benchmarks" / "results")))
