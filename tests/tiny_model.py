@@ -35,13 +35,13 @@ def small_tokenizer() -> PreTrainedTokenizerFast:
     return fast
 
 
-def save_tiny_nano(folder: Path) -> Path:
-    """Save a checkpoint of nano's kind: a thin tower, an identity projector and two decoder layers."""
+def save_tiny_nano(folder: Path, hidden: int = 32) -> Path:
+    """Save a checkpoint of nano's kind: a thin tower, an identity projector and two decoder layers of four heads."""
     torch.manual_seed(0)
     tokenizer = small_tokenizer()
     text = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=2, tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
+        vocab_size=len(tokenizer), hidden_size=hidden, intermediate_size=hidden + 32, num_hidden_layers=2,
+        num_attention_heads=4, num_key_value_heads=2, tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     config = LlavaConfig(
         vision_config=SheetTowerConfig(width=0.25, depth=0.3),
@@ -55,6 +55,6 @@ def save_tiny_nano(folder: Path) -> Path:
     )
     model = LlavaForConditionalGeneration(config)
     projector = model.model.multi_modal_projector
-    projector.linear_2.weight.data = torch.eye(64)
+    projector.linear_2.weight.data = torch.eye(hidden)
     projector.linear_2.bias.data.zero_()
     return save_checkpoint(folder, model, nano_processor(tokenizer, config), SETTINGS)

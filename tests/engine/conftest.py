@@ -15,6 +15,13 @@ from chatspot.model.preset_7b import llava_config, processor_7b, settings_7b
 from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 from chatspot.spot import ChatSpot
 from lively_model import save_lively_nano, speaks_up
+from tiny_model import save_tiny_nano
+
+
+@pytest.fixture(scope="session")
+def tiny_nano(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny checkpoint with heads of 16, as ONNX Runtime's attention needs them; read it, never write into it."""
+    return save_tiny_nano(tmp_path_factory.mktemp("tiny") / "nano", hidden=64)
 
 
 @pytest.fixture(scope="session")
