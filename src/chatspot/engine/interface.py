@@ -121,7 +121,8 @@ class Batch(Protocol):
 
 
 class Engine(Protocol):
-    """What computes answers; greedy, so the same request gives the same answer."""
+    """What computes answers; greedy, so the same request gives the same answer, except that sums in another order (in
+    other company, from a kept beginning) can turn a tie."""
 
     @property
     def name(self) -> str:
