@@ -13,7 +13,7 @@ from golden_talks import CONTROL_TOKENS, SETTINGS, SPECIAL_TOKENS, TALKS, golden
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chatspot.errors import MessageError
+from chatspot.errors import CheckpointError, MessageError
 from chatspot.messages import Conversation, Message, RegionPart, TextPart, ask
 from chatspot.prompts import Encoded, Picture, PromptSettings, Tokens, encode, pictures, render, template_source
 from chatspot.prompts.encode import IGNORED
@@ -96,6 +96,27 @@ def test_a_template_of_ones_own_is_used() -> None:
         Conversation((ask("Hello {mark}", images=0),)), NANO, template=own, special_tokens={"mark": "<|im_end|>"}
     )
     assert [(s.text, s.control) for s in segments] == [("Hello {mark}", False), ("<|im_end|>", True)]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for message in messages %}",
+        "{% endgeneration %}",
+        "{% generation %}{{ messages }}",
+        "{{ messages | nothing }}",
+        "{{ raise_exception('no') }}",
+        "{{ namespace(a=1) }}",
+        "{{ range(9) }}",
+        "{{ ''.__class__.__mro__ }}",
+        "{{ messages.append(1) }}",
+        "{{ messages[9]['content'] }}",
+        "{{ lipsum.__globals__ }}",
+    ],
+)
+def test_a_template_that_is_none_or_does_more_than_write_is_refused(template: str) -> None:
+    with pytest.raises(CheckpointError, match="chat template cannot be used"):
+        render(Conversation((ask("Hello"),)), NANO, template=template)
 
 
 def test_an_unknown_template_is_refused_by_name() -> None:

@@ -46,7 +46,9 @@ class KeptBeginnings:
     """Keys and values of rows, up to ``most_bytes`` of them; with 0 nothing is kept.
 
     A conversation is given the states of no other beginning than its own, whoever read it before; that it was read
-    shows in the time to the first token alone. States are an engine's own arrays or tensors of their own memory, with the tokens on the axis before the last:
+    shows in the time to the first token alone.
+
+    States are an engine's own arrays or tensors of their own memory, with the tokens on the axis before the last:
     [layers, 2 (keys, values), heads, tokens, size].
     """
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from chatspot.errors import MessageError
+from chatspot.errors import CheckpointError, MessageError
 from chatspot.messages import Conversation, Message, RegionPart, TextPart
 from chatspot.prompts.written import written_points
 
@@ -100,6 +100,7 @@ def render(
     ``template`` is the Jinja source (default: the shipped one that ``settings`` names); ``special_tokens`` are the
     names a template may use, such as ``eos_token``. With ``add_generation_prompt`` the text ends where the answer
     begins; ``MessageError`` when the conversation's last message is not the user's, so that there is nothing to answer.
+    ``CheckpointError`` for a template that is none.
     """
     if add_generation_prompt and conversation.messages[-1].role != "user":
         raise MessageError("there is nothing to answer: the conversation's last message is the "
@@ -111,17 +112,25 @@ def render(
             if part["type"] == "text":
                 texts.append(part["text"])
                 part["text"] = f"\ue000{len(texts) - 1}\ue001"
-    compiled = compiled_template(template if template is not None else template_source(settings.template))
-    rendered = compiled.render(messages=messages, add_generation_prompt=add_generation_prompt, **(special_tokens or {}))
+    from jinja2 import TemplateError
+
+    try:
+        compiled = compiled_template(template if template is not None else template_source(settings.template))
+        rendered = compiled.render(
+            messages=messages, add_generation_prompt=add_generation_prompt, **(special_tokens or {})
+        )
+    except TemplateError as error:
+        raise CheckpointError(f"the checkpoint's chat template cannot be used ({error}); fetch or save the checkpoint "
+                              "again") from error  # fmt: skip
     return list(cut(rendered, texts, settings))
 
 
 @lru_cache
 def compiled_template(source: str) -> Template:
     """A chat template as transformers compiles it (its ``chat_template_utils``), except that what stands in a
-    ``generation`` block is put between marks. A sandbox: the template may come with a checkpoint of somebody's.
+    ``generation`` block is put between marks, and that there are no functions to call: ours call none.
 
-    Of what transformers offers to templates there is what ours use, and loop controls.
+    It runs in a sandbox: the template may come with a checkpoint of somebody's.
     """
     from jinja2 import nodes
     from jinja2.ext import Extension, loopcontrols
@@ -143,6 +152,7 @@ def compiled_template(source: str) -> Template:
     environment = ImmutableSandboxedEnvironment(
         trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
     )
+    environment.globals.clear()
     return environment.from_string(source)
 
 
