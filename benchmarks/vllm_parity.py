@@ -4,13 +4,15 @@
     python benchmarks/vllm_parity.py --vllm-python vllm-env/bin/python
 
 A model of the 7B preset's kind is put together (a small CLIP tower with random weights, one linear layer, SmolLM2 in
-the place of Vicuna), saved, exported (``chatspot export --for vllm``) and asked in four ways, all in float32, all
+the place of Vicuna), saved, exported (``chatspot export --for vllm``) and asked in five ways, all in float32, all
 greedy, with the same questions about boxes, points, polygons and earlier turns::
 
     own engine           TorchEngine in this process: the reference
     vllm                 a vLLM process with the export, asked by the remote engine in the dialect "chatspot"
     own server           chatspot serve with the checkpoint, asked by the remote engine as "chatspot-api"
     served over vllm     chatspot serve --engine remote before vLLM, asked with the official openai client, streaming
+    page over vllm       its page in a real browser, three turns (page_dialogue.py): the reference is what our own
+                         server answers to the very requests that the page sent
 
 The table says how many answers are the same to the character. It writes benchmarks/results/vllm_parity.json.
 """
@@ -32,9 +34,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from page_dialogue import page_dialogue
 from regionchat_server import language_model_folder
 
-from chatspot.engine import Reply, Request
+from chatspot.engine import Request
 from chatspot.eval.provenance import machine, source_commit, today
 from chatspot.images import open_image
 from chatspot.messages import Conversation, ImagePart, Message, ask
@@ -106,7 +109,7 @@ def measured(vllm: Path, folder: Path) -> dict[str, Any]:
     requests = list(questions())
     own = TorchEngine(load_checkpoint(checkpoint), device="cpu", dtype="float32")
     began = time.perf_counter()
-    reference = [reply for request in requests for reply in own.answer([request])]
+    reference = [own.answer([request])[0].text for request in requests]
     readers: dict[str, Any] = {"own engine": {"seconds": round(time.perf_counter() - began, 1)}}
 
     def hold(name: str, answers: Callable[[], list[str]]) -> None:
@@ -119,27 +122,35 @@ def measured(vllm: Path, folder: Path) -> dict[str, Any]:
         with open_remote(f"{url}/v1", dialect, model) as engine:
             hold(name, lambda: [reply.text for reply in engine.answer(requests)])
 
-    with process([sys.executable, "-c", OWN_SERVER_CODE, str(checkpoint), "{port}"], folder / "own.log") as url:
-        remote("own server", url, OWN_SERVER, "chatspot")
+    ours = [sys.executable, "-c", OWN_SERVER_CODE, str(checkpoint), "{port}"]
     opened = [str(vllm), "-m", "vllm.entrypoints.openai.api_server", "--port", "{port}", "--model", str(export)]
     named = ["--served-model-name", NAME, "--dtype", "float32"]
-    with process([*opened, *named, *VLLM_OPTIONS], folder / "vllm.log", VLLM_ENVIRONMENT) as url:
+    with (
+        process(ours, folder / "own.log") as own_url,
+        process([*opened, *named, *VLLM_OPTIONS], folder / "vllm.log", VLLM_ENVIRONMENT) as url,
+    ):
+        remote("own server", own_url, OWN_SERVER, "chatspot")
         remote("vllm", url, "chatspot", NAME)
         before = ["--engine", "remote", "--url", f"{url}/v1", "--dialect", "chatspot", "--remote-model", NAME]
-        serve = [sys.executable, "-m", "chatspot", "serve", "--port", "{port}"]
+        serve = [sys.executable, "-m", "chatspot", "serve", "--port", "{port}", "--max-tokens", str(TOKENS)]
         with process([*serve, *before], folder / "over.log") as over:
             hold("served over vllm", lambda: [asked(over, request) for request in requests])
+            began = time.perf_counter()
+            shown = page_dialogue(over, EXAMPLES / "coffee.jpg")
+            expected = [answered(own_url, body) for body, _ in shown]
+            found = {**held(expected, [text for _, text in shown]), "seconds": round(time.perf_counter() - began, 1)}
+            readers["page over vllm"] = found
     return {
         "what": "greedy answers of an exported checkpoint, float32, the same to the character",
         "n": len(requests),
         "tokens": TOKENS,
-        "distinct_answers": len({reply.text for reply in reference}),
+        "distinct_answers": len(set(reference)),
         "readers": readers,
         "date": today(),
         "commit": source_commit(),
         "vllm": vllm_version(vllm),
         "machine": machine(),
-        "answers": [reply.text for reply in reference],
+        "answers": reference,
     }
 
 
@@ -178,9 +189,9 @@ def questions() -> Iterator[Request]:
         yield Request(Conversation((before, said, other)), (picture,), TOKENS)
 
 
-def held(reference: Sequence[Reply], found: Sequence[str]) -> dict[str, Any]:
-    """How many answers are the same, and those that are not."""
-    pairs = [(reply.text, text) for reply, text in zip(reference, found, strict=True)]
+def held(reference: Sequence[str], found: Sequence[str]) -> dict[str, Any]:
+    """How many answers are the same but for blanks, and those that are not."""
+    pairs = [(" ".join(own.split()), " ".join(text.split())) for own, text in zip(reference, found, strict=True)]
     different = [{"own": own, "found": text} for own, text in pairs if own != text]
     return {"same": len(pairs) - len(different), "of": len(pairs), "different": different}
 
@@ -204,6 +215,15 @@ def asked(url: str, request: Request) -> str:
     with openai.OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as client:
         stream = client.chat.completions.create(model="chatspot", messages=messages, stream=True, max_tokens=TOKENS)
         return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+
+
+def answered(url: str, body: dict[str, Any]) -> str:
+    """The answer of a server to a request that the page sent to another."""
+    raw = json.dumps({**body, "model": "chatspot", "stream": False, "stream_options": None, "max_tokens": TOKENS})
+    headers = {"content-type": "application/json"}
+    request = urllib.request.Request(f"{url}/v1/chat/completions", raw.encode(), headers)
+    with urllib.request.urlopen(request, timeout=START_S) as response:
+        return str(json.load(response)["choices"][0]["message"]["content"])
 
 
 @contextmanager
