@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import signal
 import subprocess
@@ -273,3 +274,25 @@ def test_threads(
             topology.mkdir(parents=True)
             (topology / "thread_siblings_list").write_text(f"{listed}\n")
     assert session.thread_count() == threads
+
+
+@pytest.mark.parametrize(
+    ("machine", "facts", "found"),
+    [
+        ("x86_64", "flags\t\t: fpu avx2 avx512_vnni amx_int8\n", True),
+        ("AMD64", "flags : avx2 avx_vnni", True),
+        ("x86_64", "flags : avx2 avx512f", False),
+        ("x86_64", "", False),
+        ("x86_64", None, False),
+        ("aarch64", None, True),
+        ("arm64", None, True),
+    ],
+)
+def test_what_the_processor_is_good_at(
+    machine: str, facts: str | None, found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(session, "CPU_FACTS", tmp_path / "cpuinfo")
+    if facts is not None:
+        (tmp_path / "cpuinfo").write_text(facts)
+    assert session.multiplies_bytes() is found

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chatspot.engine import Growing, Reply, Request
-from chatspot.engine.onnx import decoder
+from chatspot.engine.onnx import build, decoder
 from chatspot.engine.onnx.onnx_engine import OnnxEngine
+from chatspot.engine.onnx.session import Precision
 from chatspot.engine.torch_engine import TorchEngine
 from chatspot.errors import MessageError
 from chatspot.messages import Conversation, Message, TextPart, ask
@@ -86,11 +88,13 @@ def test_answers_are_those_of_torch(
         assert "".join(onnx_engine.stream(one)) == reply.text
 
 
+@pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_answers_in_any_company_are_those_alone(
-    onnx_engine: OnnxEngine, torch_engine: TorchEngine, image: Image.Image, other_image: Image.Image
+    precision: Precision, lively_nano: Path, image: Image.Image, other_image: Image.Image
 ):
+    onnx_engine = OnnxEngine(lively_nano, precision)
     wanted = requests(image, other_image)
-    alone = [torch_engine.answer([one])[0] for one in wanted]
+    alone = [onnx_engine.answer([one])[0] for one in wanted]
 
     @given(data=st.data())
     @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -198,8 +202,15 @@ def test_a_row_that_grows_finds_room(onnx_engine: OnnxEngine, image: Image.Image
     assert all(len(set(row)) == 1 for row in tokens)
 
 
-def test_eight_bits_come_close(lively_nano: Path, onnx_engine: OnnxEngine, image: Image.Image):
+@pytest.mark.parametrize("by_rows", [False, True])
+def test_eight_bits_come_close(
+    by_rows: bool, lively_nano: Path, onnx_engine: OnnxEngine, image: Image.Image, monkeypatch: pytest.MonkeyPatch
+):
+    """Whatever this machine's processor is good at."""
+    monkeypatch.setattr(build, "multiplies_bytes", lambda: by_rows)
     rounded = OnnxEngine(lively_nano, "int8")
+    kinds = {node.op_type for node in onnx.load(rounded.built / build.LANGUAGE, load_external_data=False).graph.node}
+    assert ("MatMulIntegerToFloat" in kinds) is by_rows
     asked = Request(Conversation((ask("What is this?", BOX),)), (image,), 1)
     prompt = onnx_engine.prompt(asked, 0, {})
     views = onnx_engine.encoded([asked], [prompt])

@@ -8,7 +8,8 @@
       built.json                           the sizes of these files: what was cut off is made again
 
 The key is a hash of the checkpoint's configuration, of its weight files' names, sizes and times of change, of the
-precision and of FORMAT. One process builds at a time, in a folder beside, which is renamed when it is whole.
+precision, of what the processor is good at, and of FORMAT. One process builds at a time, in a folder beside, which is
+renamed when it is whole.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from chatspot.engine.onnx.session import Precision, open_session
+from chatspot.engine.onnx.session import Precision, multiplies_bytes, open_session
 from chatspot.engine.onnx.stored import StoredTensors
 from chatspot.errors import CheckpointError
 from chatspot.model.folder import CONFIG, read_json, weight_files
@@ -70,7 +71,7 @@ def built_files(checkpoint: Path, precision: Precision, positions: int) -> Path:
 
 def key(checkpoint: Path, precision: Precision, positions: int) -> str:
     """A name for everything that the files are made from."""
-    made_from: list[Any] = [FORMAT, precision, positions, (checkpoint / CONFIG).read_text("utf-8")]
+    made_from: list[Any] = [FORMAT, precision, multiplies_bytes(), positions, (checkpoint / CONFIG).read_text("utf-8")]
     for name in weight_files(checkpoint):
         facts = (checkpoint / name).stat()
         made_from.append([name, facts.st_size, facts.st_mtime_ns])
@@ -99,7 +100,8 @@ def build(checkpoint: Path, folder: Path, precision: Precision, positions: int) 
     try:
         partial.mkdir()
         tower_graph(stored).save(partial / TOWER)
-        language_graph(stored, config["text_config"], positions, precision).save(partial / LANGUAGE)
+        graph = language_graph(stored, config["text_config"], positions, precision, by_rows=multiplies_bytes())
+        graph.save(partial / LANGUAGE)
         sizes = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
         (partial / BUILT).write_text(json.dumps(sizes), "utf-8")
         partial.rename(folder)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import platform
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 Precision: TypeAlias = Literal["int8", "float32"]  # of the language model's weights
 
 CPU_FOLDER = Path("/sys/devices/system/cpu")
+CPU_FACTS = Path("/proc/cpuinfo")
 QUOTA_FILE = Path("/sys/fs/cgroup/cpu.max")  # "200000 100000" is two processors' time; "max" is no limit
 
 
@@ -53,3 +55,14 @@ def quota() -> int:
         return -(-int(allowed) // int(period))
     except (OSError, ValueError):
         return os.cpu_count() or 1
+
+
+def multiplies_bytes() -> bool:
+    """Whether the processor sums products of bytes in 32 bits (VNNI, or ARM's dot product): older ones sum two in 16
+    bits, where they may overflow. False where the system does not say."""
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return True
+    try:
+        return not {"avx512_vnni", "avx_vnni"}.isdisjoint(CPU_FACTS.read_text("utf-8").split())
+    except OSError:
+        return False
