@@ -21,29 +21,26 @@ import datetime
 import json
 import os
 import platform
-import random
 import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
-from PIL import Image
+from noise_pictures import box, photo, timed
 
-from chatspot import Box, ChatSpot, __version__
+from chatspot import ChatSpot, __version__
 from chatspot.engine import Request
 from chatspot.engine.torch_engine import TorchEngine
 from chatspot.images import open_image
 from chatspot.messages import Conversation, ask
 
 QUESTION = "What can you see in this region?"
-SIZE = (640, 480)  # pixels; the usual size of COCO's photos
 DECODED = 32  # tokens of one decoding run
 BANDWIDTH_BYTES = 512 * 2**20  # far more than any cache
 TARGETS = {"new_image_s": 1.5, "other_region_s": 0.7, "peak_rss_gb": 2.5}  # at most; issue 2, on 2 cores
@@ -106,31 +103,6 @@ def measure(spot: ChatSpot, engine: TorchEngine, folder: Path, runs: int) -> dic
         "read_gb_per_s": round(bandwidth / 1e9, 2),
         "peak_rss_gb": round(peak / 1e9, 3),
     }
-
-
-def photo(folder: Path, number: int) -> Path:
-    """A JPEG that was never seen before: blurred noise in colour."""
-    random.seed(number)
-    coarse = Image.frombytes("RGB", (40, 30), random.randbytes(3600))
-    coarse.resize(SIZE, Image.Resampling.BICUBIC).save(folder / f"{number}.jpg", quality=90)
-    return folder / f"{number}.jpg"
-
-
-def box(number: int) -> Box:
-    """A box of its own for each number."""
-    rng = random.Random(number)
-    x, y = rng.uniform(0, 0.6), rng.uniform(0, 0.6)
-    return Box.from_normalized(x, y, x + rng.uniform(0.1, 0.4), y + rng.uniform(0.1, 0.4))
-
-
-def timed(runs: int, action: Callable[[int], object]) -> list[float]:
-    """Seconds of each run, after run 0 as a warm-up."""
-    seconds = []
-    for run in range(runs + 1):
-        started = time.perf_counter()
-        action(run)
-        seconds.append(time.perf_counter() - started)
-    return seconds[1:]
 
 
 def decode_rates(engine: TorchEngine, path: Path, runs: int) -> list[float]:
