@@ -209,6 +209,19 @@ def test_other_models_are_refused(part: str, name: str, value: object, needed: s
     assert folders(cache) == []
 
 
+@pytest.mark.parametrize(
+    ("part", "name"),
+    [("text_config", "rope_parameters"), ("text_config", "hidden_size"), ("vision_config", "model_type")],
+)
+def test_a_configuration_that_lacks_values_is_refused(part: str, name: str, checkpoint: Path, cache: Path):
+    config = json.loads((checkpoint / "config.json").read_text())
+    del config[part][name]
+    config[part].pop("head_dim", None)
+    (checkpoint / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"config.json lacks a value .* use the engine 'torch'"):
+        built_files(checkpoint, "int8", POSITIONS)
+
+
 def test_another_kind_of_checkpoint_is_refused(lively_7b: Path, cache: Path):
     with pytest.raises(CheckpointError, match="nano's vision tower, a single linear layer as projector"):
         OnnxEngine(lively_7b)

@@ -37,6 +37,7 @@ from chatspot.engine.onnx.graph import Graph, Shape
 from chatspot.engine.onnx.session import Precision
 from chatspot.engine.onnx.stored import DECODER, HEAD, TABLE, StoredTensors
 from chatspot.errors import CheckpointError
+from chatspot.model.folder import CONFIG
 
 # Weights of a row of a matrix that share a scale: smaller blocks are nearer to the truth, and 4 bytes a block are read.
 BLOCK = 64
@@ -162,19 +163,22 @@ def rotation(text: dict[str, Any], positions: int) -> tuple[NDArray[np.float32],
 
 def check_supported(checkpoint: Path, config: dict[str, Any], stored: StoredTensors) -> None:
     """Raise ``CheckpointError`` for a model that the graphs would compute wrongly or not at all."""
-    text = config["text_config"]
-    identity = stored["multi_modal_projector.linear_2.weight"], stored["multi_modal_projector.linear_2.bias"]
-    size = head_size(text)
-    expected = {
-        "nano's vision tower": config["vision_config"]["model_type"] == "chatspot_sheet_tower",
-        "a single linear layer as projector": config["projector_hidden_act"] == "linear"
-        and np.array_equal(identity[0], np.eye(len(identity[1])))
-        and not identity[1].any(),
-        "a LLaMA language model": text["model_type"] == "llama" and text["hidden_act"] == "silu",
-        "no biases": not text.get("attention_bias") and not text.get("mlp_bias"),
-        "plain rotary positions": text["rope_parameters"].get("rope_type", "default") == "default",
-        "heads of a multiple of 16 numbers": size % 16 == 0,
-    }
+    projector = stored["multi_modal_projector.linear_2.weight"], stored["multi_modal_projector.linear_2.bias"]
+    try:
+        text = config["text_config"]
+        expected = {
+            "nano's vision tower": config["vision_config"]["model_type"] == "chatspot_sheet_tower",
+            "a single linear layer as projector": config["projector_hidden_act"] == "linear"
+            and np.array_equal(projector[0], np.eye(len(projector[1])))
+            and not projector[1].any(),
+            "a LLaMA language model": text["model_type"] == "llama" and text["hidden_act"] == "silu",
+            "no biases": not text.get("attention_bias") and not text.get("mlp_bias"),
+            "plain rotary positions": text["rope_parameters"].get("rope_type", "default") == "default",
+            "heads of a multiple of 16 numbers": head_size(text) % 16 == 0,
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{checkpoint / CONFIG} lacks a value that the engine 'onnx' needs ({error}); use the "
+                              "engine 'torch'") from error  # fmt: skip
     lacking = [what for what, found in expected.items() if not found]
     if lacking:
         raise CheckpointError(f"{checkpoint} is no model for the engine 'onnx', which needs {', '.join(lacking)}; use "
