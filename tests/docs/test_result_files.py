@@ -19,5 +19,5 @@ def test_there_are_results() -> None:
 def test_a_result_says_when_where_and_with_which_code(path: Path) -> None:
     found = json.loads(path.read_text("utf-8"))
     assert re.fullmatch(r"\d{4}-\d\d-\d\d.*", found["date"])
-    assert re.fullmatch(r"[0-9a-f]{40}(, [0-9a-f]{40})*", found["commit"]), "the code that measured it was not committed"
+    assert re.fullmatch(r"[0-9a-f]{40}(, [0-9a-f]{40})*", found["commit"]), "measured with code that is not committed"
     assert found["machine"]
