@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -40,9 +39,8 @@ class Answer:
     """An answer; ``str(answer)`` is its text.
 
     ``image`` is the number of the picture, from 0, that its regions are read on. ``finish`` is "end", or "length" when
-    the token limit cut the answer off. ``confidence`` is the geometric mean of the chosen tokens' probabilities, 0 to
-    1: how sure the model was of its words, which is not how often such words are true. None where a remote model
-    answered, which does not say.
+    the token limit cut the answer off. ``confidence`` is how sure the model was of its words, 0 to 1
+    (``engine.Reply.confidence``), or None where a remote model answered, which does not say.
     """
 
     text: str
@@ -211,5 +209,4 @@ def region_tuple(given: Any) -> tuple[Any, ...]:
 
 def answer_of(reply: Reply, image: int = 0) -> Answer:
     """An engine's reply as an answer."""
-    sure = None if reply.logprob is None else math.exp(reply.logprob / len(reply.token_ids))
-    return Answer(reply.text, sure, reply.finish, image)
+    return Answer(reply.text, reply.confidence, reply.finish, image)

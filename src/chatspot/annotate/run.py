@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -124,12 +123,10 @@ def is_away(error: Exception | None) -> bool:
 
 
 def given(asked: Asked[Waiting]) -> Given:
-    """What is kept of an answer. Confidence as in ``spot.Answer``: the geometric mean of the tokens' probabilities."""
+    """What is kept of an answer."""
     image, region, reply = asked.item.image, asked.item.region.region.to_json(), asked.reply
     if asked.error is not None:
         return Given(image, region, error=described(asked.error))
     assert reply is not None
-    confidence = None
-    if reply.logprob is not None and reply.token_ids:
-        confidence = round(math.exp(reply.logprob / len(reply.token_ids)), 4)
+    confidence = None if reply.confidence is None else round(reply.confidence, 4)
     return Given(image, region, " ".join(reply.text.split()), confidence, reply.finish)

@@ -6,6 +6,7 @@ Python interface to the command line and evaluation, knows only what stands here
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, TypeAlias
@@ -62,6 +63,14 @@ class Reply:
     logprob: float | None
     finish: Finish
     counted: tuple[int, int] | None = None
+
+    @property
+    def confidence(self) -> float | None:
+        """The geometric mean of the tokens' probabilities, 0 to 1; None where the engine does not say.
+
+        It is how sure the model was of its words, which is not how often such words are true.
+        """
+        return None if self.logprob is None else math.exp(self.logprob / len(self.token_ids))
 
     @property
     def parts(self) -> tuple[Part, ...]:
