@@ -52,7 +52,7 @@ class Board:
 
     @property
     def hint(self) -> str | None:
-        """What everybody is told now. The text itself: ``inner_text`` is empty until the fading-in has drawn a frame."""
+        """What everybody is told now. Not its ``inner_text``, which is empty until fading in has drawn a frame."""
         shown = self.page.locator(".hint.shown")
         return shown.text_content() if shown.count() else None
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from chatspot.errors import DataError
-from chatspot.eval.tables import BEGIN, END, read_results, results_table, with_table, write_tables
+from chatspot.eval.tables import BEGIN, BRIEF, END, read_results, results_table, with_table, write_tables
 
 ROOT = Path(__file__).parents[2]
 
@@ -95,17 +95,35 @@ def test_no_result_gives_no_table(tmp_path, folder):
 
 
 def test_the_table_stands_between_its_markers_and_replacing_again_changes_nothing():
-    once = with_table(f"# Title\n\n{BEGIN}\nold\n{END}\n\nrest\n", "| new |", "page")
-    assert once == f"# Title\n\n{BEGIN}\n| new |\n{END}\n\nrest\n"
-    assert with_table(once, "| new |", "page") == once
+    once = with_table(f"# Title\n\n{BEGIN}\nold\n{END}\n\nrest\n", [result()], "page")
+    assert once == f"# Title\n\n{BEGIN}\n{results_table([result()])}\n{END}\n\nrest\n"
+    assert with_table(once, [result()], "page") == once
+
+
+def test_a_brief_table_has_the_plainest_row_of_each_task():
+    noisy, shown, words = result(noise=0.3), result(way="text"), result(task="words", measures=WITHOUT_CLASSES)
+    found = [noisy, result(form="point"), shown, result(), words, result(task="words", form="point")]
+    text = with_table(f"{BRIEF}\n{END}", found, "page")
+    assert text == f"{BRIEF}\n{results_table([result(), words])}\n{END}"
+    assert with_table(text, found, "page") == text
 
 
 @pytest.mark.parametrize(
-    "text", ["", BEGIN, END, f"{END}\n{BEGIN}", f"{BEGIN}{END}{BEGIN}{END}", f"{BEGIN}{BEGIN}{END}"]
+    "text",
+    [
+        "",
+        BEGIN,
+        END,
+        BRIEF,
+        f"{END}\n{BEGIN}",
+        f"{BEGIN}{END}{BEGIN}{END}",
+        f"{BEGIN}{BEGIN}{END}",
+        f"{BRIEF}{BEGIN}{END}",
+    ],
 )
 def test_missing_or_doubled_markers_are_said(text):
     with pytest.raises(DataError, match=r"page\.md needs the lines"):
-        with_table(text, "table", "page.md")
+        with_table(text, [result()], "page.md")
 
 
 def test_only_files_that_change_are_written(tmp_path):
@@ -126,5 +144,4 @@ def test_the_committed_tables_are_those_of_the_committed_results(name):
     file, results = ROOT / name, read_results(ROOT / "benchmarks" / "results")
     text = file.read_text("utf-8")
     assert results
-    assert BEGIN in text
-    assert with_table(text, results_table(results), name) == text, "run 'chatspot eval tables'"
+    assert with_table(text, results, name) == text, "run 'chatspot eval tables'"

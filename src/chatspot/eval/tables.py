@@ -14,6 +14,7 @@ from chatspot.eval.tasks import TASKS, find_task
 from chatspot.eval.ways import FOCAL, WAYS
 
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+BRIEF = "<!-- results:begin brief -->"  # in the place of BEGIN: one row for each task and model, its plainest
 COLUMNS = ("model", "task", "pointed by", "shown", "n", "measure", "result", "by class %", "majority %", "chance %")
 
 
@@ -65,6 +66,14 @@ def results_table(results: Sequence[dict[str, Any]]) -> str:
     ])  # fmt: skip
 
 
+def plainest(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first result of each model and task in the table's order: by box, in the model's own way, without noise."""
+    first: dict[tuple[str, str], dict[str, Any]] = {}
+    for result in sorted(results, key=place):
+        first.setdefault((result["model"]["name"], result["task"]), result)
+    return list(first.values())
+
+
 def row(result: dict[str, Any]) -> list[str]:
     """One result as the cells of COLUMNS."""
     count = f"{result['n']:,}"
@@ -114,24 +123,27 @@ def machine_words(machine: dict[str, Any]) -> str:
     return f"{place}, {machine['cores']} cores"
 
 
-def with_table(text: str, table: str, where: str) -> str:
-    """``text`` with ``table`` between its markers. Raises ``DataError`` naming ``where`` unless each is there once, in
-    order."""
-    begin, end = text.find(BEGIN), text.find(END)
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or end < begin:
-        raise DataError(f"{where} needs the lines {BEGIN} and {END}, each once and in this order, around the results")
-    return f"{text[: begin + len(BEGIN)]}\n{table}\n{text[end:]}"
+def with_table(text: str, results: Sequence[dict[str, Any]], where: str) -> str:
+    """``text`` with the results' table between its markers. Raises ``DataError`` naming ``where`` unless there is BEGIN
+    or BRIEF, once, and then END."""
+    brief = BRIEF in text
+    begin = BRIEF if brief else BEGIN
+    if text.count(BEGIN) + text.count(BRIEF) != 1 or text.count(END) != 1 or text.find(END) < text.find(begin):
+        raise DataError(f"{where} needs the lines {BEGIN} (or {BRIEF}) and {END}, each once and in this order, around "
+                        "the results")  # fmt: skip
+    before, after = text.split(begin)[0], text.split(END)[1]
+    return f"{before}{begin}\n{results_table(plainest(results) if brief else results)}\n{END}{after}"
 
 
 def write_tables(results: Path, files: Iterable[Path]) -> list[Path]:
     """Put the table of the result folder ``results`` into each file; gives back those that changed."""
-    table = results_table(read_results(results))
+    found = read_results(results)
     changed = []
     for file in files:
         if not file.is_file():
             raise DataError(f"{file} does not exist; it should hold {BEGIN} and {END}")
         old = file.read_text("utf-8")
-        new = with_table(old, table, str(file))
+        new = with_table(old, found, str(file))
         if new != old:
             write_whole(file, new)
             changed.append(file)
