@@ -185,9 +185,7 @@ def test_a_step_and_a_pass_are_not_added_up(paper: Shape) -> None:
     assert peak(of.terms) == held["always"] + max(held["pass"], held["step"])
     assert min(held.values()) > 0
     on_cpu = replace(of, kind="cpu")
-    assert not [term for term in on_cpu.terms if term.when == "step"], (
-        "a step reuses nothing of a pass"
-    )
+    assert not [term for term in on_cpu.terms if term.when == "step"], "a step reuses nothing of a pass"
     assert peak(on_cpu.terms) == sum(term.size for term in on_cpu.terms)
 
 
