@@ -1,4 +1,4 @@
-"""Fenced code blocks of Markdown files."""
+"""Parts of Markdown files: fenced code blocks, and places that are filled with what was measured."""
 
 from __future__ import annotations
 
@@ -33,6 +33,17 @@ def documents() -> list[Path]:
     return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/**/*.md")])
 
 
+def filled(text: str, **parts: str) -> str:
+    """``text`` with each part between its markers, ``<!-- NAME:begin -->`` and ``<!-- NAME:end -->``."""
+    for name, part in parts.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        head, _, rest = text.partition(begin)
+        _, _, tail = rest.partition(end)
+        assert tail, f"the page has no place for {name}"
+        text = "\n".join([f"{head}{begin}", *([part] if part else []), f"{end}{tail}"])
+    return text
+
+
 def assert_renewed(page: Path, renewed: Callable[[str], str]) -> None:
     """The page is as ``renewed`` writes it from what was measured; CHATSPOT_UPDATE_README=1 writes it."""
     text = page.read_text("utf-8")
@@ -40,4 +51,4 @@ def assert_renewed(page: Path, renewed: Callable[[str], str]) -> None:
     if os.environ.get("CHATSPOT_UPDATE_README"):
         page.write_text(found, "utf-8")
         return
-    assert text == found
+    assert text == found, "run CHATSPOT_UPDATE_README=1 pytest tests/docs"

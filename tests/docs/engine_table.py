@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- engine:begin -->", "<!-- engine:end -->"
 UNITS = {"s": " s", "mb": " MB"}  # by how a measure's name ends
 NAMES = {
     "decode_times_huggingface": "decoding, times Hugging Face's `generate()` in bfloat16",
@@ -42,10 +41,3 @@ def engine_table(result: Path) -> str:
         f"float32, {parts['reference']['huggingface_tokens_per_s']['median']:.0f} by `generate()`."
     )
     return "\n".join([*lines, "", note])
-
-
-def with_table(text: str, table: str) -> str:
-    """``text`` with ``table`` between its markers."""
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{table}\n{END}{tail}"

@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from documents import filled
+
 from chatspot.eval.tables import read_results, results_table
 from chatspot.train.abilities.retention import abilities_from_json, abilities_table
 
@@ -21,15 +23,9 @@ def with_numbers(text: str, results: Path) -> str:
         f"dialogues in {run['seconds'] / 60:.0f} minutes, vision features included; {run['peak_mb'] / 1000:.1f} GB of "
         "memory."
     )
-    parts = {
-        "run": ran,
-        "results": results_table(read_results(results)),
-        "abilities": f"```text\n{abilities_table(before, after)}\n```",
-    }
-    for name, content in parts.items():
-        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-        head, _, rest = text.partition(begin)
-        _, _, tail = rest.partition(end)
-        assert tail, f"the page has no place for {name}"
-        text = f"{head}{begin}\n{content}\n{end}{tail}"
-    return text
+    return filled(
+        text,
+        run=ran,
+        results=results_table(read_results(results)),
+        abilities=f"```text\n{abilities_table(before, after)}\n```",
+    )

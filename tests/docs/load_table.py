@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- load:begin -->", "<!-- load:end -->"
 UNMEASURED = "Not measured yet: `python benchmarks/serve_load.py` and `python benchmarks/serve_soak.py`."
 
 
@@ -53,10 +52,3 @@ def soak_lines(found: dict[str, Any] | None) -> list[str]:
         f"leave, bodies that break off, requests that are refused) its memory changed by {found['growth_mb']:+.1f} MB "
         f"after the first third, {found['slope_mb_per_hour']:+.1f} MB an hour.",
     ]
-
-
-def with_load(text: str, section: str) -> str:
-    """``text`` with ``section`` between its markers."""
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{section}\n{END}{tail}"

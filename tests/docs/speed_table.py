@@ -6,8 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- speed:begin -->", "<!-- speed:end -->"
-
 
 def speed_table(results: Path) -> str:
     """The rows and a note on how they were measured."""
@@ -25,10 +23,3 @@ def speed_table(results: Path) -> str:
         f"{machine['cores']} cores, PyTorch {found['torch']}, {found['date'][:10]}."
     )
     return "\n".join([*lines, "", note])
-
-
-def with_speed(text: str, table: str) -> str:
-    """``text`` with ``table`` between its markers."""
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{table}\n{END}{tail}"

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from documents import ROOT, Block, blocks
-from times import BEGIN, END, times_table, with_times
+from documents import ROOT, Block, assert_renewed, blocks, filled
+from times import times_table
 
 from trained_nano import trained
 
@@ -128,10 +128,4 @@ def test_imports_of_examples_that_are_not_run() -> None:
 
 
 def test_times_are_those_of_the_committed_results() -> None:
-    text = README.read_text("utf-8")
-    assert text.count(BEGIN) == text.count(END) == 1
-    current = with_times(text, times_table(ROOT / "benchmarks" / "results"))
-    if UPDATE:
-        README.write_text(current, "utf-8")
-    else:
-        assert text == current, "run CHATSPOT_UPDATE_README=1 pytest tests/docs/test_readme.py"
+    assert_renewed(README, lambda text: filled(text, times=times_table(ROOT / "benchmarks" / "results")))

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from documents import ROOT, assert_renewed
-from engine_table import engine_table, with_table
+from documents import ROOT, assert_renewed, filled
+from engine_table import engine_table
 
 PAGE, RESULT = ROOT / "docs" / "speed.md", ROOT / "benchmarks" / "results" / "engine_speed.json"
 
@@ -12,4 +12,4 @@ PAGE, RESULT = ROOT / "docs" / "speed.md", ROOT / "benchmarks" / "results" / "en
 def test_the_engines_numbers_are_those_that_were_measured() -> None:
     if not RESULT.is_file():
         pytest.skip("benchmarks/engine_speed.py has not been run")
-    assert_renewed(PAGE, lambda text: with_table(text, engine_table(RESULT)))
+    assert_renewed(PAGE, lambda text: filled(text, engine=engine_table(RESULT)))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from documents import ROOT, assert_renewed
-from speed_table import speed_table, with_speed
+from documents import ROOT, assert_renewed, filled
+from speed_table import speed_table
 
 PAGE = ROOT / "docs" / "train.md"
 NAMED = sorted(set(re.findall(r"`(test_\w+\.py)::(\w+)`", PAGE.read_text("utf-8"))))
@@ -22,4 +22,4 @@ def test_every_test_is_there(file: str, test: str) -> None:
 
 
 def test_the_speeds_are_those_that_were_measured() -> None:
-    assert_renewed(PAGE, lambda text: with_speed(text, speed_table(ROOT / "benchmarks" / "results")))
+    assert_renewed(PAGE, lambda text: filled(text, speed=speed_table(ROOT / "benchmarks" / "results")))

@@ -10,7 +10,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-BEGIN, END = "<!-- times:begin -->", "<!-- times:end -->"
 LATENCY, FRESH_CLONE = "latency.json", "fresh-clone.json"
 
 
@@ -53,10 +52,3 @@ def read(file: Path) -> dict[str, Any]:
 def minutes(seconds: float) -> str:
     """Seconds as people say them."""
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
-
-
-def with_times(text: str, table: str) -> str:
-    """``text`` with ``table`` between its markers."""
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{table}\n{END}{tail}" if table else f"{head}{BEGIN}\n{END}{tail}"

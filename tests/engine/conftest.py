@@ -15,6 +15,7 @@ from chatspot.model.preset_7b import llava_config, processor_7b, settings_7b
 from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 from chatspot.spot import ChatSpot
 from lively_model import save_lively_nano, speaks_up
+from small_pictures import corner, quarters
 from tiny_model import save_tiny_nano
 
 
@@ -70,16 +71,9 @@ def spot(engine: TorchEngine) -> ChatSpot:
 
 @pytest.fixture(scope="session")
 def image() -> Image.Image:
-    """A picture with something else in every quarter."""
-    picture = Image.new("RGB", (120, 80), "red")
-    for color, place in (("green", (60, 0)), ("blue", (0, 40)), ("yellow", (60, 40))):
-        picture.paste(Image.new("RGB", (60, 40), color), place)
-    return picture
+    return quarters()
 
 
 @pytest.fixture(scope="session")
 def other_image() -> Image.Image:
-    """A picture of the same size that differs in one corner."""
-    picture = Image.new("RGB", (120, 80), "white")
-    picture.paste((0, 0, 0), (0, 0, 40, 40))
-    return picture
+    return corner()

@@ -66,7 +66,7 @@ def test_what_was_unused_for_longest_goes_first():
     kept.put((5, 0, 0), states((5, 0, 0)))
     assert [kept.longest((first,)) is not None for first in (1, 3, 4, 5)] == [True, False, True, True]
     kept.put((6,) * 10, states((6,) * 10))
-    assert (kept.bytes, len(kept.rows)) == (0, 0), "more than all that may be kept"
+    assert (kept.bytes, len(kept.found)) == (0, 0), "more than all that may be kept"
 
 
 @given(
@@ -82,13 +82,13 @@ def test_bytes_are_bounded_and_no_state_is_of_another_row(steps, most_bytes):
             if 8 * len(row) <= most_bytes:
                 assert kept.longest(row).shape[-2] == len(row)
         else:
-            longest = max((alike(one, row) for one in kept.rows), default=0)
+            longest = max((alike(one, row) for one in kept.found), default=0)
             found = kept.longest(row)
             assert (0 if found is None else found.shape[-2]) == longest
             if found is not None:
                 np.testing.assert_array_equal(found, states(row[:longest]))
-        assert kept.bytes == sum(one.nbytes for one in kept.rows.values()) <= most_bytes
-        assert not any(a != b and alike(a, b) == len(a) for a in kept.rows for b in kept.rows)
+        assert kept.bytes == sum(one.nbytes for one in kept.found.values()) <= most_bytes
+        assert not any(a != b and alike(a, b) == len(a) for a in kept.found for b in kept.found)
 
 
 # ------------------------------------------------------------------------------------------------ in an engine
@@ -179,8 +179,8 @@ def test_a_row_goes_on_from_no_other_picture(engine: TorchEngine, image: Image.I
 
 def test_kept_states_hold_no_memory_but_their_own(engine: TorchEngine, image: Image.Image):
     engine.answer([asked(image, "long " * 50, most=2), asked(image, "?", most=9)])
-    assert len(engine.beginnings.rows) == 2
-    for row, found in engine.beginnings.rows.items():
+    assert len(engine.beginnings.found) == 2
+    for row, found in engine.beginnings.found.items():
         layers, heads = 2, 2
         assert found.shape[:4] == (layers, 2, heads, len(row))
         assert found.untyped_storage().nbytes() == found.nbytes == 4 * found.numel()
@@ -204,11 +204,11 @@ def test_answers_that_are_dropped_leave_what_they_read(engine: TorchEngine, imag
     batch.step()
     batch.leave([answer])
     length = engine.prepare(wanted).prompt_tokens
-    assert [len(row) for row in engine.beginnings.rows] == [length + 1]
+    assert [len(row) for row in engine.beginnings.found] == [length + 1]
     stream = engine.stream(asked(image, "What is this?", OTHER_BOX, most=20))
     next(stream)
     stream.close()
-    assert len(engine.beginnings.rows) == 2
+    assert len(engine.beginnings.found) == 2
     with tokens_read(engine) as read:
         list(engine.stream(wanted))
     assert read[0] == 1
@@ -216,12 +216,12 @@ def test_answers_that_are_dropped_leave_what_they_read(engine: TorchEngine, imag
 
 def test_one_that_cannot_join_keeps_nothing(engine: TorchEngine, image: Image.Image):
     engine.answer([asked(image)])
-    kept = dict(engine.beginnings.rows)
+    kept = dict(engine.beginnings.found)
     broken = engine.prepare(asked(image, "Who?"))
     broken.prompt.ids.append(10**9)  # no such token
     with pytest.raises(IndexError):
         engine.batch().join([broken])
-    assert list(engine.beginnings.rows) == list(kept)
+    assert list(engine.beginnings.found) == list(kept)
 
 
 def talks(image: Image.Image, other: Image.Image) -> list[Request]:

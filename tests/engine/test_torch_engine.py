@@ -325,7 +325,7 @@ def test_kept_views_stay_within_their_bytes():
     kept.put("c", tokens["c"])
     assert kept.bytes == 80
     kept.put("large", torch.zeros(1000))
-    assert (kept.bytes, len(kept.views)) == (0, 0)
+    assert (kept.bytes, len(kept.found)) == (0, 0)
 
 
 def test_answers_do_not_depend_on_what_is_kept(engine: TorchEngine, image: Image.Image, other_image: Image.Image):

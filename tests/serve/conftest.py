@@ -13,6 +13,7 @@ from chatspot.model.checkpoint import load_checkpoint
 from chatspot.serve.server import allowed_hosts
 from lively_model import save_lively_nano
 from running_server import Running, serving
+from small_pictures import corner, quarters
 
 
 @pytest.fixture(scope="session")
@@ -39,16 +40,9 @@ def running(engine: TorchEngine) -> Iterator[Running]:
 
 @pytest.fixture(scope="session")
 def photo() -> Image.Image:
-    """A picture with something else in every quarter."""
-    drawn = Image.new("RGB", (120, 80), "red")
-    for color, place in (("green", (60, 0)), ("blue", (0, 40)), ("yellow", (60, 40))):
-        drawn.paste(Image.new("RGB", (60, 40), color), place)
-    return drawn
+    return quarters()
 
 
 @pytest.fixture(scope="session")
 def other_photo() -> Image.Image:
-    """A picture of the same size that differs in one corner."""
-    drawn = Image.new("RGB", (120, 80), "white")
-    drawn.paste((0, 0, 0), (0, 0, 40, 40))
-    return drawn
+    return corner()

@@ -16,72 +16,75 @@ ViewKey: TypeAlias = Hashable  # a picture's content hash and the region of its 
 Row: TypeAlias = tuple[Hashable, ...]
 
 
-class KeptViews:
-    """Visual tokens by view, up to ``most_bytes`` of them."""
+class Kept:
+    """Arrays or tensors by key, each of its own memory, ``bytes`` of ``most_bytes``; with 0 nothing is kept."""
 
     def __init__(self, most_bytes: int):
         self.most_bytes, self.bytes = most_bytes, 0
-        self.views: OrderedDict[ViewKey, Any] = OrderedDict()
+        self.found: OrderedDict[Any, Any] = OrderedDict()
         self.lock = threading.Lock()
+
+    def add(self, key: Hashable, values: Any) -> None:
+        """Keep these values now, in the place of others of that key."""
+        self.drop(key)
+        self.found[key] = values
+        self.bytes += values.nbytes
+        while self.bytes > self.most_bytes:
+            self.drop(next(iter(self.found)))
+
+    def drop(self, key: Hashable) -> None:
+        """Keep nothing of that key."""
+        dropped = self.found.pop(key, None)
+        self.bytes -= 0 if dropped is None else dropped.nbytes
+
+
+class KeptViews(Kept):
+    """Visual tokens by view."""
 
     def get(self, key: ViewKey) -> Any | None:
         """The view's tokens, or None where they are not kept."""
         with self.lock:
-            if key in self.views:
-                self.views.move_to_end(key)
-            return self.views.get(key)
+            if key in self.found:
+                self.found.move_to_end(key)
+            return self.found.get(key)
 
     def put(self, key: ViewKey, tokens: Any) -> None:
-        """Keep the tokens of a view, an array or tensor of its own memory."""
+        """Keep the tokens of a view."""
         with self.lock:
-            replaced = self.views.pop(key, None)
-            self.views[key] = tokens
-            self.bytes += tokens.nbytes - (0 if replaced is None else replaced.nbytes)
-            while self.bytes > self.most_bytes:
-                _, oldest = self.views.popitem(last=False)
-                self.bytes -= oldest.nbytes
+            self.add(key, tokens)
 
 
-class KeptBeginnings:
-    """Keys and values of rows, up to ``most_bytes`` of them; with 0 nothing is kept.
+class KeptBeginnings(Kept):
+    """Keys and values of rows.
 
     A conversation is given the states of no other beginning than its own, whoever read it before; that it was read
     shows in the time to the first token alone.
 
-    States are an engine's own arrays or tensors of their own memory, with the tokens on the axis before the last:
+    States are an engine's own arrays or tensors, with the tokens on the axis before the last:
     [layers, 2 (keys, values), heads, tokens, size].
     """
-
-    def __init__(self, most_bytes: int):
-        self.most_bytes, self.bytes = most_bytes, 0
-        self.rows: OrderedDict[Row, Any] = OrderedDict()
-        self.lock = threading.Lock()
 
     def longest(self, row: Row) -> Any | None:
         """The states of the longest kept beginning of ``row``, a view of the kept ones; None where none is kept."""
         with self.lock:
-            kept = max(self.rows, key=lambda kept: alike(kept, row), default=())
+            kept = max(self.found, key=lambda kept: alike(kept, row), default=())
             length = alike(kept, row)
             if not length:
                 return None
-            self.rows.move_to_end(kept)
-            return self.rows[kept][..., :length, :]
+            self.found.move_to_end(kept)
+            return self.found[kept][..., :length, :]
 
     def put(self, row: Row, states: Any) -> None:
         """Keep the states of a row. Kept beginnings of it are dropped; one that begins with it stays in its place."""
         with self.lock:
-            for kept in list(self.rows):
+            for kept in list(self.found):
                 common = alike(kept, row)
                 if common == len(row):
-                    self.rows.move_to_end(kept)
+                    self.found.move_to_end(kept)
                     return
                 if common == len(kept):
-                    self.bytes -= self.rows.pop(kept).nbytes
-            self.rows[row] = states
-            self.bytes += states.nbytes
-            while self.bytes > self.most_bytes:
-                _, oldest = self.rows.popitem(last=False)
-                self.bytes -= oldest.nbytes
+                    self.drop(kept)
+            self.add(row, states)
 
 
 def alike(one: Sequence[Hashable], other: Sequence[Hashable]) -> int:
