@@ -19,8 +19,8 @@ from safetensors.torch import load_file, save_file
 
 from chatspot.engine.onnx import session
 from chatspot.engine.onnx.build import BUILT, LANGUAGE, TOWER, built_files
-from chatspot.engine.onnx.language import BLOCK, rounded
 from chatspot.engine.onnx.onnx_engine import OnnxEngine
+from chatspot.engine.onnx.products import BLOCK, block_bytes, row_bytes
 from chatspot.engine.onnx.stored import StoredTensors
 from chatspot.errors import CheckpointError
 
@@ -84,12 +84,14 @@ def test_damaged_weights_are_an_error(content: bytes, tmp_path: Path):
 def test_rounded_weights_are_near(columns: int):
     weight = np.random.default_rng(0).normal(size=(6, columns)).astype(np.float32)
     weight[2] = 0
-    values, scales = rounded(weight)
+    values, scales = block_bytes(weight)
     assert values.shape == (6, -(-columns // BLOCK), BLOCK)
     assert scales.shape == values.shape[:2]
-    back = ((values.astype(np.float32) - 128) * scales[..., None]).reshape(6, -1)[:, :columns]
-    assert np.abs(back - weight).max() <= np.abs(weight).max() / 127 * 0.51
-    assert (back[2] == 0).all()
+    by_blocks = ((values.astype(np.float32) - 128) * scales[..., None]).reshape(6, -1)[:, :columns]
+    signed, steps = row_bytes(weight)
+    for back in (by_blocks, signed * steps[:, None]):
+        assert np.abs(back - weight).max() <= np.abs(weight).max() / 127 * 0.51
+        assert (back[2] == 0).all()
 
 
 # --------------------------------------------------------------------------------------------------- built once

@@ -10,14 +10,9 @@
 Keys and values are written behind the past where it lies: ``past_*`` and ``present_*`` are bound to the same memory,
 [rows, key/value heads, columns, size], whose columns beyond a row's length are not read.
 
-Products in 8 bits come in two kinds (our choice, by measurement with nano on a processor with AMX):
-
-    blocks    a scale for 64 weights, activations rounded by blocks as well (MatMulNBits)
-    rows      a scale for a row of the matrix and one for a token's activations (MatMulIntegerToFloat): prompts are read
-              in half the time and 16 rows stepped in four fifths, where the processor multiplies such bytes
-
-Rows serve behind norms and attention, where activations are even. ``down`` and the head keep to blocks: of 80 short
-answers 77 were those of float32 so, 77 with blocks alone, and 72 with rows alone; torch's in bfloat16 were in 79.
+In 8 bits the model stands in a turned frame (``turned``), and its products go by rows but for ``down``, whose
+activations no turning evens out (``products``). Of 80 short answers of nano 78 were then those of float32; 77 with
+blocks alone, 72 with rows alone and no turning, 79 by torch in bfloat16.
 
 Operators and their inputs: onnxruntime's docs/ContribOperators.md. The layers are LLaMA's (transformers'
 modeling_llama.py), with q, k and v in one matrix.
@@ -25,7 +20,6 @@ modeling_llama.py), with q, k and v in one matrix.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,14 +28,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from chatspot.engine.onnx.graph import Graph, Shape
+from chatspot.engine.onnx.products import Kind, products
 from chatspot.engine.onnx.session import Precision
-from chatspot.engine.onnx.stored import DECODER, HEAD, TABLE, StoredTensors
+from chatspot.engine.onnx.stored import DECODER, StoredTensors
+from chatspot.engine.onnx.turned import TurnedTensors
 from chatspot.errors import CheckpointError
 from chatspot.model.folder import CONFIG
-
-# Weights of a row of a matrix that share a scale: smaller blocks are nearer to the truth, and 4 bytes a block are read.
-BLOCK = 64
-INT8_PRODUCTS = 4  # MatMulNBits' accuracy_level: activations are rounded to 8 bits a block too
 
 
 def language_graph(
@@ -56,13 +48,17 @@ def language_graph(
     size, width, layers = head_size(text), text["hidden_size"], text["num_hidden_layers"]
     epsilon = float(text["rms_norm_eps"])
 
-    def weights(*names: str) -> NDArray[np.float32]:
-        return np.concatenate([stored[f"{DECODER}.{name}.weight"] for name in names])
-
-    def even(x: str, *matrices: NDArray[np.float32]) -> list[str]:
-        return products(graph, x, matrices, precision, by_rows)
-
+    uneven: Kind = "float32" if precision == "float32" else "blocks"
+    even: Kind = "rows" if by_rows and uneven == "blocks" else uneven
     x = graph.input("embeddings", ["rows", "new", width])
+    tensors: StoredTensors | TurnedTensors = stored
+    if precision == "int8":
+        tensors = TurnedTensors(stored, width, size)
+        x = graph.op("MatMul", x, graph.weight(tensors.turn))
+
+    def weights(*names: str) -> NDArray[np.float32]:
+        return np.concatenate([tensors[f"{DECODER}.{name}.weight"] for name in names])
+
     lengths = graph.input("seqlens_k", ["rows"], TensorProto.INT32)
     total = graph.input("total_sequence_length", [1], TensorProto.INT32)
     turns = [graph.weight(values) for values in rotation(text, positions)]
@@ -70,9 +66,7 @@ def language_graph(
     for layer in range(layers):
         at = f"layers.{layer}."
         normed, x = norm(graph, x, added, weights(at + "input_layernorm"), epsilon)
-        (qkv,) = products(
-            graph, normed, [weights(*(f"{at}self_attn.{part}_proj" for part in "qkv"))], precision, by_rows
-        )
+        (qkv,) = products(graph, normed, [weights(*(f"{at}self_attn.{part}_proj" for part in "qkv"))], even)
         shape: Shape = ["rows", kv_heads, "columns", size]
         past = [graph.input(f"past_{what}_{layer}", shape) for what in ("key", "value")]
         attended, *present = graph.ops(
@@ -83,13 +77,13 @@ def language_graph(
             graph.output(value, f"present_{what}_{layer}", shape)
         if layer == layers - 1:  # behind its keys and values, only the last position is asked for
             attended, x = (graph.op("Gather", value, graph.number(-1), axis=1) for value in (attended, x))
-        (seen,) = even(attended, weights(at + "self_attn.o_proj"))
+        (seen,) = products(graph, attended, [weights(at + "self_attn.o_proj")], even)
         normed, x = norm(graph, x, seen, weights(at + "post_attention_layernorm"), epsilon)
-        gate, up = even(normed, *(weights(f"{at}mlp.{part}_proj") for part in ("gate", "up")))
+        gate, up = products(graph, normed, [weights(f"{at}mlp.{part}_proj") for part in ("gate", "up")], even)
         wide = graph.op("Mul", graph.contrib("QuickGelu", gate, alpha=1.0), up)  # x * sigmoid(x) is SiLU
-        added = product(graph, wide, weights(at + "mlp.down_proj"), precision)
+        (added,) = products(graph, wide, [weights(at + "mlp.down_proj")], uneven)
     normed, _ = norm(graph, x, added, weights("norm"), epsilon)
-    logits = product(graph, normed, stored[HEAD if HEAD in stored else TABLE], precision)  # [rows, vocabulary]
+    (logits,) = products(graph, normed, [tensors.head()], even)  # [rows, vocabulary]
     most, total_logit = (graph.op(kind, logits, axes=[1], keepdims=0) for kind in ("ReduceMax", "ReduceLogSumExp"))
     graph.output(graph.op("ArgMax", logits, axis=1, keepdims=0), "tokens", ["rows"], TensorProto.INT64)
     graph.output(graph.op("Sub", most, total_logit), "logprobs", ["rows"])
@@ -109,47 +103,6 @@ def norm(graph: Graph, x: str, added: str, weight: NDArray[np.float32], epsilon:
         "SkipSimplifiedLayerNormalization", x, added, graph.weight(weight), outputs=4, contrib=True, epsilon=epsilon
     )
     return normed, total
-
-
-def products(
-    graph: Graph, x: str, weights: Sequence[NDArray[np.float32]], precision: Precision, by_rows: bool
-) -> list[str]:
-    """``x`` [..., in] times each of the ``weights`` [out, in], transposed."""
-    if precision == "float32" or not by_rows:
-        return [product(graph, x, weight, precision) for weight in weights]
-    most = graph.op("ReduceMax", graph.op("Abs", x), axes=[-1], keepdims=1)
-    step, middle = graph.number(1 / 127), graph.weight(np.array(128, np.uint8))
-    values = graph.op("QuantizeLinear", graph.op("Div", x, most), step, middle)  # a row of zeros: most is 0 below, too
-    found = []
-    for weight in weights:
-        scales = (np.abs(weight).max(axis=1) / 127).astype(np.float32)
-        signed = np.rint(weight / np.where(scales > 0, scales, 1)[:, None]).astype(np.int8)
-        scaled = graph.contrib(
-            "MatMulIntegerToFloat", values, graph.weight(signed.T), step, graph.weight(scales), middle
-        )
-        found.append(graph.op("Mul", scaled, most))
-    return found
-
-
-def product(graph: Graph, x: str, weight: NDArray[np.float32], precision: Precision) -> str:
-    """``x`` [..., in] times ``weight`` [out, in], transposed."""
-    if precision == "float32":
-        return graph.op("MatMul", x, graph.weight(weight.T))
-    rows, columns = weight.shape
-    values, scales = rounded(weight)
-    return graph.contrib(
-        "MatMulNBits", x, graph.weight(values), graph.weight(scales),
-        K=columns, N=rows, bits=8, block_size=BLOCK, accuracy_level=INT8_PRODUCTS,
-    )  # fmt: skip
-
-
-def rounded(weight: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Weights [out, in] as bytes [out, blocks, BLOCK] around 128, MatMulNBits' zero point, and scales [out, blocks]."""
-    rows, columns = weight.shape
-    padded = np.pad(weight, ((0, 0), (0, -columns % BLOCK))).reshape(rows, -1, BLOCK)
-    scales = np.abs(padded).max(axis=2) / 127
-    safe = np.where(scales > 0, scales, 1)
-    return (np.rint(padded / safe[..., None]) + 128).astype(np.uint8), scales.astype(np.float32)
 
 
 def rotation(text: dict[str, Any], positions: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -44,6 +44,10 @@ class StoredTensors:
         """Rows of a tensor in float32: [rows, ...]. Raises ``IndexError`` for a row that is not there."""
         return widened(self.stored(name)[numbers])
 
+    def head(self) -> NDArray[np.float32]:
+        """The language model's output head: its own, or the table of embeddings."""
+        return self[HEAD if HEAD in self else TABLE]
+
     def stored(self, name: str) -> NDArray[Any]:
         """The tensor as it is stored."""
         if name not in self.found:
