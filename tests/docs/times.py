@@ -36,8 +36,8 @@ def times_table(results: Path) -> str:
         ]
         notes.append(
             f"The rest: medians of {latency['runs']} on {machine['cpu']}, {machine['cores']} cores, "
-            f"{latency['dtype']}, {latency['date']}, by `benchmarks/latency.py`; the bound is measured memory "
-            "bandwidth by bytes of weights."
+            f"{latency['dtype']}, {latency['date']}, by `benchmarks/latency.py` with the torch engine; the bound is "
+            "measured memory bandwidth by bytes of weights. Nano's default on CPUs is [faster](docs/speed.md)."
         )
     lines = ["| what | measured | target |", "| --- | ---: | ---: |"]
     return "\n".join([*lines, *(f"| {' | '.join(row)} |" for row in rows), "", *notes]) if rows else ""
