@@ -211,7 +211,7 @@ def test_a_turned_model_is_the_same_one(
     """Only rounding makes the difference: turned and not rounded, every answer is the same."""
     stored, text = StoredTensors(lively_nano), onnx_engine.checkpoint.config["text_config"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(language, "products", lambda graph, x, weights, kind: products(graph, x, weights, "float32"))
+        patch.setattr(language, "products", lambda graph, x, weights, *_: products(graph, x, weights, "float32"))
         language.language_graph(stored, text, 2048, "int8").save(tmp_path / "turned.onnx")
     expected = [onnx_engine.answer([one])[0] for one in requests(image, other_image)]
     onnx_engine.decoder = decoder.Decoder(open_session(tmp_path / "turned.onnx"), stored)

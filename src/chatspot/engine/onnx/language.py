@@ -35,6 +35,9 @@ from chatspot.engine.onnx.turned import TurnedTensors
 from chatspot.errors import CheckpointError
 from chatspot.model.folder import CONFIG
 
+# Behind a norm a turned vector's numbers have a mean square of 1 and no direction: 1 in 16,000 is larger than this.
+SPREAD = 4.0
+
 
 def language_graph(
     stored: StoredTensors, text: dict[str, Any], positions: int, precision: Precision, *, by_rows: bool = False
@@ -66,7 +69,7 @@ def language_graph(
     for layer in range(layers):
         at = f"layers.{layer}."
         normed, x = norm(graph, x, added, weights(at + "input_layernorm"), epsilon)
-        (qkv,) = products(graph, normed, [weights(*(f"{at}self_attn.{part}_proj" for part in "qkv"))], even)
+        (qkv,) = products(graph, normed, [weights(*(f"{at}self_attn.{part}_proj" for part in "qkv"))], even, SPREAD)
         shape: Shape = ["rows", kv_heads, "columns", size]
         past = [graph.input(f"past_{what}_{layer}", shape) for what in ("key", "value")]
         attended, *present = graph.ops(
@@ -79,14 +82,15 @@ def language_graph(
             attended, x = (graph.op("Gather", value, graph.number(-1), axis=1) for value in (attended, x))
         (seen,) = products(graph, attended, [weights(at + "self_attn.o_proj")], even)
         normed, x = norm(graph, x, seen, weights(at + "post_attention_layernorm"), epsilon)
-        gate, up = products(graph, normed, [weights(f"{at}mlp.{part}_proj") for part in ("gate", "up")], even)
+        gate, up = products(graph, normed, [weights(f"{at}mlp.{part}_proj") for part in ("gate", "up")], even, SPREAD)
         wide = graph.op("Mul", graph.contrib("QuickGelu", gate, alpha=1.0), up)  # x * sigmoid(x) is SiLU
         (added,) = products(graph, wide, [weights(at + "mlp.down_proj")], uneven)
     normed, _ = norm(graph, x, added, weights("norm"), epsilon)
-    (logits,) = products(graph, normed, [tensors.head()], even)  # [rows, vocabulary]
-    most, total_logit = (graph.op(kind, logits, axes=[1], keepdims=0) for kind in ("ReduceMax", "ReduceLogSumExp"))
-    graph.output(graph.op("ArgMax", logits, axis=1, keepdims=0), "tokens", ["rows"], TensorProto.INT64)
-    graph.output(graph.op("Sub", most, total_logit), "logprobs", ["rows"])
+    (logits,) = products(graph, normed, [tensors.head()], even, SPREAD)  # [rows, vocabulary]
+    most, token = graph.ops("TopK", logits, graph.ints(1), outputs=2, axis=1)
+    total_share = graph.op("ReduceSum", graph.op("Exp", graph.op("Sub", logits, most)), graph.ints(1), keepdims=0)
+    graph.output(graph.op("Squeeze", token, graph.ints(1)), "tokens", ["rows"], TensorProto.INT64)
+    graph.output(graph.op("Neg", graph.op("Log", total_share)), "logprobs", ["rows"])
     return graph
 
 

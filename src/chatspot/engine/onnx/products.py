@@ -28,23 +28,32 @@ INT8_PRODUCTS = 4  # MatMulNBits' accuracy_level: activations are rounded to 8 b
 LARGEST = 127  # of a signed byte
 
 
-def products(graph: Graph, x: str, weights: Sequence[NDArray[np.float32]], kind: Kind) -> list[str]:
-    """``x`` [..., in] times each of the ``weights`` [out, in], transposed."""
+def products(
+    graph: Graph, x: str, weights: Sequence[NDArray[np.float32]], kind: Kind, most: float | None = None
+) -> list[str]:
+    """``x`` [..., in] times each of the ``weights`` [out, in], transposed.
+
+    ``most`` is what numbers of ``x`` seldom exceed, where that is known beforehand: "rows" then cuts off what does, and
+    need not look for the largest of each row.
+    """
     if kind == "float32":
         return [graph.op("MatMul", x, graph.weight(weight.T)) for weight in weights]
     if kind == "blocks":
         return [block_product(graph, x, weight) for weight in weights]
-    most = graph.op("ReduceMax", graph.op("Abs", x), axes=[-1], keepdims=1)
-    step, middle = graph.number(1 / LARGEST), graph.weight(np.array(128, np.uint8))
-    # In a row of zeros the quotient is no number and its byte anything: the product with ``most`` is 0 all the same.
-    bytes_ = graph.op("QuantizeLinear", graph.op("Div", x, most), step, middle)
+    step, middle = graph.number((most or 1.0) / LARGEST), graph.weight(np.array(128, np.uint8))
+    largest = ""
+    if most is None:
+        # In a row of zeros the quotient is no number and its byte anything: times ``largest`` it is 0 all the same.
+        largest = graph.op("ReduceMax", graph.op("Abs", x), axes=[-1], keepdims=1)
+        x = graph.op("Div", x, largest)
+    rounded = graph.op("QuantizeLinear", x, step, middle)
     found = []
     for weight in weights:
         values, scales = row_bytes(weight)
         product = graph.contrib(
-            "MatMulIntegerToFloat", bytes_, graph.weight(values.T), step, graph.weight(scales), middle
+            "MatMulIntegerToFloat", rounded, graph.weight(values.T), step, graph.weight(scales), middle
         )
-        found.append(graph.op("Mul", product, most))
+        found.append(graph.op("Mul", product, largest) if largest else product)
     return found
 
 

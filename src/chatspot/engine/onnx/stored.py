@@ -59,7 +59,7 @@ class StoredTensors:
 def mapped(path: Path) -> dict[str, NDArray[Any]]:
     """The tensors of one file, mapped into memory."""
     try:
-        whole = np.memmap(path, np.uint8, mode="r")
+        whole = np.asarray(np.memmap(path, np.uint8, mode="r"))  # as a plain array: rows are taken from it faster
         start = 8 + int.from_bytes(whole[:8].tobytes(), "little")
         if start > len(whole):
             raise ValueError("its header is cut off")
