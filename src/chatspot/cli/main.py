@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from chatspot.cli.annotate_command import annotate
 from chatspot.cli.ask import AskCommand, ask
+from chatspot.cli.bench_command import bench
 from chatspot.cli.chat import chat
 from chatspot.cli.data_commands import data_app
 from chatspot.cli.demo import demo
@@ -72,6 +73,7 @@ app.command()(chat)
 app.command()(demo)
 app.command()(annotate)
 app.command()(info)
+app.command()(bench)
 app.command()(serve)
 app.command()(export)
 app.add_typer(data_app)
