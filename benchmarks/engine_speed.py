@@ -22,24 +22,23 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
-from noise_pictures import SIZE, box, photo, timed
+from noise_pictures import photo
 
 from chatspot import ChatSpot, __version__
 from chatspot.engine import Request
+from chatspot.engine.measured.asked import QUESTION, SIZE, box, question
+from chatspot.engine.measured.machine import peak_of_process, read_bandwidth, timed
+from chatspot.engine.measured.stages import decode_rates, one_by_one_and_together
 from chatspot.eval.provenance import machine, source_commit, today
 from chatspot.images import open_image
-from chatspot.messages import Conversation, ask
 
-QUESTION = "What can you see in this region?"
 PHONE = (4032, 3024)  # pixels of a telephone's photo
 DECODED = 64  # tokens of one decoding run
 PICTURES, REGIONS, LONG = 4, 4, 64  # of the questions asked at once
@@ -98,7 +97,6 @@ def apart(part: str, runs: int) -> dict[str, Any]:
 def reference(runs: int) -> dict[str, Any]:
     """Hugging Face's own decoding of the same model, and the memory's read bandwidth."""
     import torch
-    from latency import read_bandwidth
 
     from chatspot.engine.torch_engine import TorchEngine
     from chatspot.model.checkpoint import load_checkpoint
@@ -132,17 +130,9 @@ def decoding(runs: int, spot: ChatSpot | None = None) -> dict[str, Any]:
     engine: Any = (spot or ChatSpot.from_pretrained(engine="onnx", dtype="float32")).engine
     with tempfile.TemporaryDirectory() as folder:
         asked = request(photo(Path(folder), 0), 0)
-    prompt = engine.prompt(asked, 0, {})
-    views = engine.encoded([asked], [prompt])
-    rates = []
-    for _ in range(runs + 1):
-        lanes = engine.lanes([prompt], views)
-        started = time.perf_counter()
-        for _ in range(DECODED):
-            lanes.step()
-        rates.append(DECODED / (time.perf_counter() - started))
+    rates = decode_rates(engine, asked, runs, DECODED)
     weights = (engine.built / f"{LANGUAGE}.data").stat().st_size
-    return {"tokens_per_s": numbers(rates[1:]), "mb_per_token": round(weights / 1e6, 1)}
+    return {"tokens_per_s": numbers(rates), "mb_per_token": round(weights / 1e6, 1)}
 
 
 def answering(runs: int) -> dict[str, Any]:
@@ -158,8 +148,7 @@ def answering(runs: int) -> dict[str, Any]:
             other = timed(runs, lambda run, opened=opened: first_token(spot, opened, 100 + run))  # type: ignore[misc]
             found |= {f"new_picture{kind}_s": numbers(new), f"other_region{kind}_s": numbers(other)}
         found |= at_once(spot.engine, folder, runs)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return {**found, "peak_memory_mb": round(peak * (1 if sys.platform == "darwin" else 1024) / 1e6, 1)}
+    return {**found, "peak_memory_mb": round((peak_of_process() or 0) / 1e6, 1)}
 
 
 def first_token(spot: ChatSpot, picture: Any, number: int) -> None:
@@ -169,7 +158,7 @@ def first_token(spot: ChatSpot, picture: Any, number: int) -> None:
 
 def request(path: Path, number: int, tokens: int = LONG) -> Request:
     """A question about box ``number`` of a picture."""
-    return Request(Conversation((ask(QUESTION, box(number), style="short"),)), (open_image(path),), tokens)
+    return question(open_image(path), number, tokens)
 
 
 def at_once(engine: Any, folder: Path, runs: int) -> dict[str, Any]:
@@ -181,12 +170,9 @@ def at_once(engine: Any, folder: Path, runs: int) -> dict[str, Any]:
         wanted = [request(path, 10 * run + region) for path in paths for region in range(REGIONS)]
         for length, some in (("long", frozenset()), ("short", ends)):
             engine.end_ids = some
-            for company, groups in (("one", [[one] for one in wanted]), ("all", [wanted])):
-                forget(engine)
-                started = time.perf_counter()
-                for group in groups:
-                    engine.answer(group)
-                seconds[f"{length}_{company}"].append(time.perf_counter() - started)
+            _, alone, beside = one_by_one_and_together(engine, wanted)
+            seconds[f"{length}_one"].append(alone)
+            seconds[f"{length}_all"].append(beside)
     engine.end_ids = ends
     found = {}
     for length in ("long", "short"):
@@ -194,13 +180,6 @@ def at_once(engine: Any, folder: Path, runs: int) -> dict[str, Any]:
         found[f"sixteen_{length}_answers_s"] = {"one_by_one": numbers(one), "together": numbers(together)}
         found[f"sixteen_{length}_answers_times"] = numbers([a / b for a, b in zip(one, together, strict=True)])
     return found
-
-
-def forget(engine: Any) -> None:
-    """Let an engine keep nothing of what it was asked."""
-    for kept in (engine.kept, engine.beginnings):
-        most, kept.most_bytes = kept.most_bytes, 0
-        kept.__init__(most)
 
 
 def cold(runs: int) -> dict[str, float]:

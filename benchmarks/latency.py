@@ -21,10 +21,8 @@ import datetime
 import json
 import os
 import platform
-import resource
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -32,17 +30,16 @@ from typing import Any
 
 import torch
 import transformers
-from noise_pictures import box, photo, timed
+from noise_pictures import photo
 
 from chatspot import ChatSpot, __version__
-from chatspot.engine import Request
+from chatspot.engine.measured.asked import QUESTION, box, question
+from chatspot.engine.measured.costs import token_bytes
+from chatspot.engine.measured.machine import peak_of_process, read_bandwidth, timed
+from chatspot.engine.measured.stages import DECODED, decode_rates
 from chatspot.engine.torch_engine import TorchEngine
 from chatspot.images import open_image
-from chatspot.messages import Conversation, ask
 
-QUESTION = "What can you see in this region?"
-DECODED = 32  # tokens of one decoding run
-BANDWIDTH_BYTES = 512 * 2**20  # far more than any cache
 TARGETS = {"new_image_s": 1.5, "other_region_s": 0.7, "peak_rss_gb": 2.5}  # at most; issue 2, on 2 cores
 HERE = Path(__file__).parent
 
@@ -87,9 +84,9 @@ def measure(spot: ChatSpot, engine: TorchEngine, folder: Path, runs: int) -> dic
     photos = [photo(folder, number) for number in range(runs + 1)]
     new_image = timed(runs, lambda run: spot.ask(photos[run], QUESTION, box(run), max_new_tokens=1))
     other_region = timed(runs, lambda run: spot.ask(photos[0], QUESTION, box(100 + run), max_new_tokens=1))
-    rates = decode_rates(engine, photos[0], runs)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-    weights, bandwidth = weight_bytes(engine), read_bandwidth()
+    rates = decode_rates(engine, question(open_image(photos[0]), 0, DECODED), runs, DECODED)
+    peak = peak_of_process() or 0
+    weights, bandwidth = token_bytes(engine), read_bandwidth()
     bound = bandwidth / weights
     return {
         "new_image_s": median(new_image),
@@ -103,35 +100,6 @@ def measure(spot: ChatSpot, engine: TorchEngine, folder: Path, runs: int) -> dic
         "read_gb_per_s": round(bandwidth / 1e9, 2),
         "peak_rss_gb": round(peak / 1e9, 3),
     }
-
-
-def decode_rates(engine: TorchEngine, path: Path, runs: int) -> list[float]:
-    """Tokens a second of each run, the first token (which reads the prompt) left out."""
-    request = Request(Conversation((ask(QUESTION, box(0), style="short"),)), (open_image(path),), DECODED)
-    prompt = engine.prompt(request, 0, {})
-    views = engine.encoded([request], [prompt])
-    rates = []
-    for _ in range(runs + 1):
-        lanes = engine.lanes([prompt], views)
-        started = time.perf_counter()
-        for _token in range(DECODED):
-            lanes.step()
-        rates.append(DECODED / (time.perf_counter() - started))
-    return rates[1:]
-
-
-def weight_bytes(engine: TorchEngine) -> int:
-    """Bytes of the weights that each token reads: the decoder and the output head, not the table of embeddings."""
-    decoder = engine.model.model.language_model
-    total = sum(parameter.nbytes for parameter in decoder.parameters())
-    head, table = engine.model.lm_head.weight, decoder.embed_tokens.weight
-    return total if head is table else total - table.nbytes + head.nbytes
-
-
-def read_bandwidth() -> float:
-    """Bytes a second that this machine reads from memory, the best of several passes over a large buffer."""
-    values = torch.ones(BANDWIDTH_BYTES // 4)
-    return BANDWIDTH_BYTES / min(timed(7, lambda _: values.sum()))
 
 
 def median(values: list[float]) -> float:
