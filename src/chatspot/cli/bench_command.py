@@ -36,8 +36,8 @@ def bench(
     if model is not None and model.lower().startswith(ADDRESSES):
         raise CheckpointError(f"{model} is a server, and chatspot bench measures what computes in this process; run it "
                               "on the server's machine, with --model and the server's checkpoint")  # fmt: skip
-    if out is not None and not out.absolute().parent.is_dir():
-        raise DataError(f"{out} should lie in a folder that exists; there is no {out.absolute().parent}")
+    if out is not None and (out.is_dir() or not out.absolute().parent.is_dir()):
+        raise DataError(f"{out} should be a file in a folder that exists; choose another place")
     terminal = Console(stderr=True)
     with terminal.status("Measuring ...") as status:
         from chatspot.engine.measured import measure
