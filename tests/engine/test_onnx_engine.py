@@ -8,11 +8,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from company import BOX, check_any_company, requests, same
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from chatspot.engine import Growing, Reply, Request
+from chatspot.engine import Request
 from chatspot.engine.kept import KeptBeginnings
 from chatspot.engine.onnx import build, decoder, language
 from chatspot.engine.onnx.onnx_engine import OnnxEngine
@@ -23,9 +24,9 @@ from chatspot.engine.torch_engine import TorchEngine
 from chatspot.errors import MessageError
 from chatspot.messages import Conversation, Message, TextPart, ask
 from chatspot.model.checkpoint import load_checkpoint
-from chatspot.regions import Box, Point, Polygon
+from chatspot.regions import Box, Point
 
-BOX = Box.from_normalized(0.1, 0.2, 0.6, 0.9)
+LONGEST = 70  # tokens of an answer that outgrows the columns set aside at once
 
 
 @pytest.fixture(autouse=True)
@@ -44,32 +45,6 @@ def onnx_engine(lively_nano: Path) -> OnnxEngine:
     return OnnxEngine(lively_nano, "float32")
 
 
-def requests(image: Image.Image, other: Image.Image) -> list[Request]:
-    """Prompts and answers of many lengths, about no picture to two, some of which begin alike."""
-    talk = Conversation(
-        (ask("What?", BOX), Message("assistant", (TextPart("a red thing"),)), ask("And now?", BOX, images=0))
-    )
-    two = Conversation((ask("Which is brighter, {region} or the other?", BOX, images=2, image=1),))
-    outline = Polygon.from_normalized([(0.1, 0.1), (0.9, 0.2), (0.5, 0.8)])
-    return [
-        Request(Conversation((ask("Hello?", images=0),)), (), 9),
-        Request(Conversation((ask("What is this?"),)), (image,), 1),
-        Request(Conversation((ask("What is this?" * 9, BOX),)), (other,), 14),
-        Request(talk, (image,), 5),
-        Request(two, (image, other), 70),
-        Request(Conversation((ask("?", Point.from_normalized(0.7, 0.3)),)), (image,), 2),
-        Request(Conversation((ask("?", outline),)), (image,), 11),
-    ]
-
-
-def same(found: Reply | None, wanted: Reply) -> bool:
-    """Whether two replies differ by rounding alone."""
-    assert found is not None
-    return (found.token_ids, found.text, found.finish) == (wanted.token_ids, wanted.text, wanted.finish) and (
-        found.logprob == pytest.approx(wanted.logprob, abs=1e-3)
-    )
-
-
 def test_visual_tokens_are_those_of_torch(onnx_engine: OnnxEngine, torch_engine: TorchEngine, image: Image.Image):
     regions = [None, BOX, Point.from_normalized(0.9, 0.1)]
     found = onnx_engine.tower([onnx_engine.view_pixels(image, region) for region in regions])
@@ -82,7 +57,7 @@ def test_visual_tokens_are_those_of_torch(onnx_engine: OnnxEngine, torch_engine:
 def test_answers_are_those_of_torch(
     onnx_engine: OnnxEngine, torch_engine: TorchEngine, image: Image.Image, other_image: Image.Image
 ):
-    wanted = requests(image, other_image)
+    wanted = requests(image, other_image, longest=LONGEST)
     expected = [torch_engine.answer([one])[0] for one in wanted]
     assert len({reply.text for reply in expected}) > 4
     assert all(map(same, onnx_engine.answer(wanted), expected))
@@ -95,32 +70,8 @@ def test_answers_are_those_of_torch(
 def test_answers_in_any_company_are_those_alone(
     precision: Precision, lively_nano: Path, image: Image.Image, other_image: Image.Image
 ):
-    onnx_engine = OnnxEngine(lively_nano, precision)
-    wanted = requests(image, other_image)
-    alone = [onnx_engine.answer([one])[0] for one in wanted]
-
-    @given(data=st.data())
-    @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    def in_company(data: st.DataObject) -> None:
-        onnx_engine.beginnings.most_bytes = data.draw(st.sampled_from([0, 100_000, 2**26]))
-        batch, growing, left = onnx_engine.batch(), dict[int, Growing](), set[int]()
-        waiting = data.draw(st.permutations(range(len(wanted))))
-        while waiting or len(batch):
-            some = data.draw(st.integers(0 if len(batch) else 1, len(waiting))) if waiting else 0
-            joining, waiting = waiting[:some], waiting[some:]
-            if joining:
-                prepared = [onnx_engine.prepare(wanted[number]) for number in joining]
-                growing.update(zip(joining, batch.join(prepared), strict=True))
-            running = [number for number, answer in growing.items() if answer.reply is None and number not in left]
-            if running and data.draw(st.integers(0, 5)) == 0:
-                left.add(running[0])
-                batch.leave([growing[running[0]]])
-            for _ in range(data.draw(st.integers(0, 4)) if waiting else 99):
-                batch.step()
-        for number, answer in growing.items():
-            assert answer.reply is None if number in left else same(answer.reply, alone[number])
-
-    in_company()
+    wanted = requests(image, other_image, longest=LONGEST)
+    check_any_company(OnnxEngine(lively_nano, precision), wanted, [0, 100_000, 2**26], examples=25)
 
 
 def test_long_prompts_are_read_in_pieces(
@@ -191,7 +142,7 @@ def test_without_focal_view_regions_are_words_alone(lively_nano: Path, image: Im
 
 def test_a_row_that_grows_finds_room(onnx_engine: OnnxEngine, image: Image.Image, other_image: Image.Image):
     """The room that was set aside is a guess: rows and columns are made where they lack."""
-    engine, wanted = onnx_engine, requests(image, other_image)[4]
+    engine, wanted = onnx_engine, requests(image, other_image, longest=LONGEST)[4]
     prompt = engine.prompt(wanted, 0, {})
     views = engine.encoded([wanted], [prompt])
     lanes = decoder.OnnxLanes(engine.decoder, 1, 1)

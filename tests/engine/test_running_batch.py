@@ -4,42 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from company import check_any_company, requests, same
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from chatspot.engine import Growing, Reply, Request
+from chatspot.engine import Request
 from chatspot.engine.running import DECODED_TOKENS, GrowingAnswer
 from chatspot.engine.torch_engine import TorchEngine
 from chatspot.errors import MessageError
-from chatspot.messages import Conversation, Message, TextPart, ask
-from chatspot.regions import Box, Point
-
-BOX = Box.from_normalized(0.1, 0.2, 0.6, 0.9)
-
-
-def requests(image: Image.Image, other: Image.Image) -> list[Request]:
-    """Prompts and answers of many lengths, about no picture to two."""
-    talk = Conversation(
-        (ask("What?", BOX), Message("assistant", (TextPart("a red thing"),)), ask("And now?", BOX, images=0))
-    )
-    two = Conversation((ask("Which is brighter, {region} or the other?", BOX, images=2, image=1),))
-    return [
-        Request(Conversation((ask("Hello?", images=0),)), (), 9),
-        Request(Conversation((ask("What is this?"),)), (image,), 1),
-        Request(Conversation((ask("What is this?" * 9, BOX),)), (other,), 14),
-        Request(talk, (image,), 5),
-        Request(two, (image, other), 11),
-        Request(Conversation((ask("?", Point.from_normalized(0.7, 0.3)),)), (image,), 2),
-    ]
-
-
-def same(found: Reply | None, alone: Reply) -> bool:
-    """Whether two replies differ by rounding alone."""
-    assert found is not None
-    return (found.token_ids, found.text, found.finish) == (alone.token_ids, alone.text, alone.finish) and (
-        found.logprob == pytest.approx(alone.logprob, abs=1e-3)
-    )
+from chatspot.messages import Conversation, ask
 
 
 @pytest.mark.parametrize("kind", ["engine", "engine_7b"])
@@ -47,33 +21,7 @@ def test_answers_in_any_company_are_those_alone(
     kind: str, image: Image.Image, other_image: Image.Image, request: pytest.FixtureRequest
 ):
     engine: TorchEngine = request.getfixturevalue(kind)
-    wanted = requests(image, other_image)
-    alone = [engine.answer([one])[0] for one in wanted]
-    prepared = [engine.prepare(one) for one in wanted]
-
-    @given(data=st.data())
-    @settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    def in_company(data: st.DataObject) -> None:
-        batch, growing, left = engine.batch(), dict[int, Growing](), set[int]()
-        waiting = data.draw(st.permutations(range(len(wanted))))
-        while waiting or len(batch):
-            some = data.draw(st.integers(0 if len(batch) else 1, len(waiting))) if waiting else 0
-            joining, waiting = waiting[:some], waiting[some:]
-            if joining:
-                growing.update(zip(joining, batch.join([prepared[n] for n in joining]), strict=True))
-            running = [n for n, answer in growing.items() if answer.reply is None and n not in left]
-            if running and data.draw(st.integers(0, 5)) == 0:
-                left.add(running[0])
-                batch.leave([growing[running[0]]])
-            for _ in range(data.draw(st.integers(0, 4)) if waiting else 99):
-                batch.step()
-        for number, answer in growing.items():
-            if number in left:
-                assert answer.reply is None
-            else:
-                assert same(answer.reply, alone[number])
-
-    in_company()
+    check_any_company(engine, requests(image, other_image), [0, 2**26], examples=12)
 
 
 def test_pieces_join_to_the_answer_in_company(engine: TorchEngine, image: Image.Image, other_image: Image.Image):

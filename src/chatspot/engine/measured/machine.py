@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TRIES = 7
 BUFFER_BYTES = 512 * 2**20  # far more than any cache
 TOKENS, SIDE = 512, 2048  # of a CPU's matrix products; large enough that starting them costs nothing
-GPU_SIDE = 8192
+GPU_BUFFER_BYTES, GPU_SIDE = 2**31, 8192  # GPUs take tens of microseconds to begin and to be waited for
 STATUS = Path("/proc/self/status")
 PROCESS, GPU = "most memory, process", "most memory, GPU"
 
@@ -83,8 +83,8 @@ def device_bandwidth(device: torch.device) -> float:
     """Bytes a second that a GPU reads from its own memory."""
     import torch
 
-    values = torch.ones(BUFFER_BYTES // 4, device=device)
-    return BUFFER_BYTES / min(timed(TRIES, lambda _: values.sum().item()))
+    values = torch.ones(GPU_BUFFER_BYTES // 4, device=device)
+    return GPU_BUFFER_BYTES / min(timed(TRIES, lambda _: values.sum().item()))
 
 
 def torch_products(device: torch.device, dtype: torch.dtype) -> float:
