@@ -13,13 +13,14 @@ import pytest
 from original_files import OBJECTS, SIZE, coco_val, detections
 from reference import TablePredictor, always, perfect, picture, write_folder
 
+from chatspot.data.dialogues.counting import countable
 from chatspot.errors import DataError
 from chatspot.eval.coco import COCO_CLASSES, class_of
 from chatspot.eval.predict import RunFacts, predict
 from chatspot.eval.predictions import Prediction, read_predictions
 from chatspot.eval.score import numbers, score
 from chatspot.eval.tasks import COCO, TASKS, Draw, find_task, open_folder, questions_of, read_detections, read_ids
-from chatspot.eval.tasks.counting import countable, judge_count, read_count
+from chatspot.eval.tasks.counting import judge_count, read_count
 from chatspot.eval.tasks.ground import judge_where, read_box, written
 from chatspot.eval.tasks.objects import judge_coco, neighbours
 from chatspot.eval.tasks.pictures import drawn_pictures, names_hash, write_drawn_pictures

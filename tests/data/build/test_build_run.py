@@ -101,6 +101,21 @@ def test_limits_and_weights(data: Path, tmp_path: Path, source: dict[str, Any], 
     assert len(ids) == len(set(ids))
 
 
+def test_a_source_listed_again_is_asked_anew(data: Path, tmp_path: Path) -> None:
+    """Under ids of its own; what was listed first stays as it is."""
+    listed = {"folder": "two"}
+    build(config(listed), tmp_path / "once", [data])
+    build(config(listed, listed, {**listed, "weight": 2}), tmp_path / "more", [data])
+    first = {sample.id: sample.conversation for sample in read_shards(tmp_path / "once")}
+    more = [(sample.id, sample.conversation) for sample in read_shards(tmp_path / "more")]
+    assert len({name for name, _ in more}) == len(more)
+    assert {name.partition("@")[2] for name, _ in more} == {"", "1.0", "2.0", "2.1"}
+    assert {name: said for name, said in more if "@" not in name} == first
+    again = {name.removesuffix("@1.0"): said for name, said in more if name.endswith("@1.0")}
+    assert {name.partition("#")[0] for name in again} == {name.partition("#")[0] for name in first}
+    assert sum(first.get(name) == said for name, said in again.items()) < len(again) / 2
+
+
 def test_a_fraction_of_a_source(data: Path, tmp_path: Path) -> None:
     facts = build(config({"folder": "one", "weight": 0.5}), tmp_path / "out", [data]).facts["sources"][0]
     assert 50 < facts["pictures"] < 100

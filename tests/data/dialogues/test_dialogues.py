@@ -282,6 +282,49 @@ def test_an_answer_that_is_a_box_is_exact_and_the_only_one(
     assert boxes(subject, only("ground")) == expected
 
 
+@pytest.mark.parametrize("task", ["name", "presence", "colour", "ground"])
+def test_common_names_are_thinned_out_and_no_other_question_changes(task: str) -> None:
+    rows = (replace(DOG, attributes=("brown",)), replace(CAR, attributes=("red",)))
+    all_of, few, none = (only(task, thin=thin) for thin in ({}, {"Dog": 0.4}, {"dog": 0.0}))
+    dogs = 0
+    for seed in range(100):
+        whole, thinned, without = (asked(record(*rows), how, seed) for how in (all_of, few, none))
+        if task != "presence":  # whose answers alternate over those that are asked
+            assert set(without) <= set(thinned) <= set(whole)
+        dogs += len(thinned) - len(without)
+        assert len(without) == 1
+    assert 25 <= dogs <= 55
+
+
+def test_hard_cases_are_thinned_out_too(photo: Path) -> None:
+    thing = outlined(10, 10, 60, 60, "kite")
+    how = only("colour", hard_repeats=3, thin={"kite": 0.5})
+    found = Counter(len(answers(record(thing, image=photo), how, seed)) for seed in range(24))
+    assert set(found) == {0, 3}
+
+
+def test_a_known_colour_is_asked_again_in_other_words(photo: Path) -> None:
+    plain, before_many = replace(DOG, attributes=("brown",)), outlined(10, 10, 60, 60, "kite")
+    how = only("colour", hard_repeats=2, colour_repeats=3, first_share=0.0)
+    assert answers(record(plain, image=photo), how) == ["brown"] * 3
+    found = asked(record(before_many, image=photo), how)
+    assert [answer for _, answer in found] == ["red"] * 6
+    assert len({question for question, _ in found}) > 2
+
+
+def test_names_asked_for_in_vain_do_not_repeat_what_the_picture_repeats() -> None:
+    """Nine people and a clock elsewhere: "no" is said of people no more often than of clocks."""
+    rows = [region(10, 10, 40, 40, "dog"), region(50, 10, 60, 30, "clock"), *[region(100, 10, 120, 60, "person")] * 9]
+    denied = Counter(
+        name
+        for seed in range(300)
+        for question, answer in asked(record(*rows), only("presence", names=("kite",)), seed)
+        for name in ("clock", "person")
+        if answer == "no" and f" {name}" in question
+    )
+    assert denied["clock"] > 0.6 * denied["person"]
+
+
 def test_plates_and_symbols_are_asked_again_and_spelled() -> None:
     subject = record(PLATE, replace(SIGN, text="€ 4,50"), replace(SIGN, text="plain"))
     how = only("text", hard_repeats=3, tasks={"text": 0.001})
@@ -390,6 +433,8 @@ def test_what_is_not_there_is_counted_too() -> None:
         ({"dialogues": 0}, "at least 1"),
         ({"hard_repeats": 0}, "hard_repeats"),
         ({"captions": -1}, "captions"),
+        ({"colour_repeats": 0}, "colour_repeats"),
+        ({"thin": {"person": 1.5}}, r"thin\.person is a share"),
         ({"least_area_px": float("nan")}, "least_area_px"),
     ],
 )

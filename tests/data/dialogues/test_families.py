@@ -10,8 +10,12 @@ import pytest
 from chatspot.data.dialogues import families
 from chatspot.data.dialogues.families import GENERAL, OTHERS, PLACES, SAME_FAMILY, family, parse_family, phrasing
 from chatspot.data.dialogues.wording import parts_of
+from chatspot.data.questions import CAPTION_QUESTIONS, NAME_QUESTIONS, PLATE_QUESTIONS, TEXT_QUESTIONS
 from chatspot.data.sources.table import SOURCES
 from chatspot.errors import DataError
+from chatspot.eval.tasks.captions import REGION_QUESTION
+from chatspot.eval.tasks.counting import COUNT_QUESTION
+from chatspot.eval.tasks.ground import WHERE_QUESTION
 from chatspot.regions import Point
 
 FILES = sorted(file.name for file in (resources.files(families.__package__) / "families").iterdir())
@@ -48,6 +52,26 @@ def test_no_two_families_share_a_phrasing() -> None:
 
 def test_the_general_family_has_every_section() -> None:
     assert set(family(GENERAL)) == set(PLACES)
+
+
+@pytest.mark.parametrize("name", [GENERAL, "coco", OTHERS])
+@pytest.mark.parametrize(
+    ("section", "bench"),
+    [
+        ("name", NAME_QUESTIONS[0]),
+        ("text", TEXT_QUESTIONS[0]),
+        ("plate", PLATE_QUESTIONS[0]),
+        ("caption", CAPTION_QUESTIONS[0]),
+        ("presence", "Is there {a_name} in this region?"),
+        ("colour", "What colour is this {name}?"),
+        ("count here", COUNT_QUESTION),
+        ("ground", WHERE_QUESTION),
+        ("describe", REGION_QUESTION),
+    ],
+)
+def test_the_bench_asks_in_the_words_that_stand_first(name: str, section: str, bench: str) -> None:
+    """So that ``first_share`` sets how often training asks in just these."""
+    assert phrasing(name, section, 1.0, random.Random(0)) == bench
 
 
 @pytest.mark.parametrize("name", ["", "unheard_of", "../general", "general.txt", "COCO", "a/b", "é"])

@@ -40,7 +40,7 @@ class BuildSource(Strict):
 
 
 class BuildConfig(Strict):
-    """A mixture. A source may be listed again, with other settings or for another stage."""
+    """A mixture. A source may be listed again, with other settings or for another stage: it is asked anew then."""
 
     name: str
     seed: int = 0

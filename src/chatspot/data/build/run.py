@@ -13,7 +13,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def build(
         raise DataError(f"at least one worker is needed, got {workers}")
     out = out.resolve()
     identity = hashlib.sha256(f"{config.sha256}/drop_leaks={drop_leaks}".encode()).hexdigest()
-    sources = [located(number, source, config.seed, data) for number, source in enumerate(config.sources)]
+    sources = counted([located(number, source, config.seed, data) for number, source in enumerate(config.sources)])
     guarded = [located(number, source, config.seed, data) for number, source in enumerate(config.evaluation)]
     out.mkdir(parents=True, exist_ok=True)
     try:
@@ -142,6 +142,17 @@ def located(number: int, source: BuildSource | EvaluationSource, seed: int, data
     chats = str(find_folder(source.regionchat, data)) if source.regionchat else None
     return SourceJob(number, source.name, str(folder), split, seed, source.stages, source.weight, source.limit,
                      source.dialogues, chats)  # fmt: skip
+
+
+def counted(jobs: Sequence[SourceJob]) -> list[SourceJob]:
+    """The jobs, each with how often its files were listed before it."""
+    seen = Counter[tuple[str, str, str]]()
+    listed = []
+    for job in jobs:
+        files = (job.name, job.folder, job.split)
+        listed.append(replace(job, listing=seen[files]))
+        seen[files] += 1
+    return listed
 
 
 def default_split(reader: Source) -> str:

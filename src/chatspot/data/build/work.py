@@ -41,7 +41,10 @@ ENDINGS = {"JPEG": "jpg", "PNG": "png", "WEBP": "webp", "GIF": "gif", "BMP": "bm
 
 @dataclass(frozen=True)
 class SourceJob:
-    """How one listed source is read and asked. Without ``stages`` its photos are looked at only (the leak guard)."""
+    """How one listed source is read and asked. Without ``stages`` its photos are looked at only (the leak guard).
+
+    ``listing``: how often the same files were listed before it. Its questions are drawn anew, under ids of their own.
+    """
 
     number: int
     name: str
@@ -53,6 +56,7 @@ class SourceJob:
     limit: int | None = None
     dialogues: DialogueSettings | None = None
     regionchat: str | None = None
+    listing: int = 0
 
     def passes(self, record: int) -> int:
         """How many times record number ``record`` is used: the weight, its fraction drawn."""
@@ -221,7 +225,7 @@ def entries(
         return
     for stage in job.stages:
         for turn in range(job.passes(at)):
-            dialogues_seed = whole(job.seed, "dialogues", stage, turn)
+            dialogues_seed = whole(job.seed, "dialogues", stage, *((job.listing,) if job.listing else ()), turn)
             try:
                 samples = list(samples_of_record(record, job.dialogues, dialogues_seed))
             except ChatSpotError as error:
@@ -231,7 +235,7 @@ def entries(
             if not samples:
                 rejected["no dialogue"] += 1
                 continue
-            body = entry_json(record, photo, stage, licence, samples, turn)
+            body = entry_json(record, photo, stage, licence, samples, again(job.listing, turn))
             start = out.tell()
             out.write(body + b"\n")
             yield Made(
@@ -241,9 +245,14 @@ def entries(
             )  # fmt: skip
 
 
-def entry_json(record: Record, photo: Photo, stage: str, licence: str, samples: list[Sample], turn: int) -> bytes:
-    """The JSON of one shard entry, as ``chatspot.data.shards`` documents it; ``turn`` tells repeated uses apart."""
-    again = f"@{turn}" if turn else ""
+def again(listing: int, turn: int) -> str:
+    """What tells the ids of repeated uses of a picture apart: nothing for the first, "@1" for the second of a listing,
+    "@1.0" for the first of the second listing."""
+    return f"@{listing}.{turn}" if listing else f"@{turn}" if turn else ""
+
+
+def entry_json(record: Record, photo: Photo, stage: str, licence: str, samples: list[Sample], mark: str) -> bytes:
+    """The JSON of one shard entry, as ``chatspot.data.shards`` documents it; ids end in ``mark``."""
     for sample in samples:
         if sample.conversation.image_count != 1:
             raise DataError(f"sample {sample.id} shows {sample.conversation.image_count} pictures, an entry has one")
@@ -263,7 +272,7 @@ def entry_json(record: Record, photo: Photo, stage: str, licence: str, samples: 
                 "dhash": photo.fingerprint.hex,
             }
         ],
-        "dialogues": [{"id": s.id + again, "task": s.task, "messages": s.conversation.to_json()} for s in samples],
+        "dialogues": [{"id": s.id + mark, "task": s.task, "messages": s.conversation.to_json()} for s in samples],
     }
     return json.dumps(facts, ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -7,14 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from hashlib import blake2b
 from typing import TypeAlias
 
+from chatspot.data.dialogues.counting import count_here_turns, count_turns
 from chatspot.data.dialogues.grounding import ground_turns
-from chatspot.data.dialogues.picture_turns import (
-    caption_turns,
-    count_turns,
-    kept_dialogue,
-    question_turns,
-    relation_turns,
-)
+from chatspot.data.dialogues.picture_turns import caption_turns, kept_dialogue, question_turns, relation_turns
 from chatspot.data.dialogues.region_turns import (
     colour_turns,
     describe_turns,
@@ -33,7 +28,7 @@ Maker: TypeAlias = Callable[[Scene], Iterator[Turn]]
 
 MAKERS: tuple[Maker, ...] = (
     caption_turns, question_turns, name_turns, text_turns, describe_turns, presence_turns, colour_turns, count_turns,
-    relation_turns, ground_turns,
+    count_here_turns, relation_turns, ground_turns,
 )  # fmt: skip
 
 

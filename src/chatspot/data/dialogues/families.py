@@ -51,6 +51,7 @@ PLACES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
         ("colour answer", "name colour", "colour"),
         ("count", "names", "names"),
         ("count like", "region", ""),
+        ("count here", "region names", "names"),
         ("relation", "subject object", "subject object"),
         ("relation object", "region name verb", "name verb"),
         ("ground", "name", "name"),

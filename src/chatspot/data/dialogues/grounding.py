@@ -35,7 +35,9 @@ def by_name(scene: Scene) -> Iterator[Turn]:
     for name in dict.fromkeys(plain_name(label) for label in labels if label):
         bearers = [number for number, label in enumerate(labels) if label and could_be_one(label, name)]
         exact = [number for number in bearers if plain_name(labels[number] or "") == name]
-        if bearers != exact or not all(fits(scene, number) for number in exact) or not scene.wanted("ground", name):
+        if bearers != exact or not all(fits(scene, number) for number in exact):
+            continue
+        if not scene.wanted("ground", name, name=name):
             continue
         rng = scene.rng("ground", name)
         if len(exact) == 1:

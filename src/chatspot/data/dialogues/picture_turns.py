@@ -1,30 +1,21 @@
-"""Questions about the whole picture or several regions: captions, questions that came with it, counts, relations."""
+"""Questions about the whole picture or several regions: captions, questions that came with it, relations."""
 
 from __future__ import annotations
 
 import random
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator
 
-from chatspot.data.dialogues.names import COCO_NAMES, could_be_one, plain_name
+from chatspot.data.dialogues.choices import dealt_choices
+from chatspot.data.dialogues.names import plain_name
 from chatspot.data.dialogues.scene import Scene, Turn, facts, shown, style_of
-from chatspot.data.dialogues.wording import (
-    as_parts,
-    clean_text,
-    is_plural,
-    plural,
-    region_numbers,
-    sayable,
-    with_regions,
-)
+from chatspot.data.dialogues.wording import as_parts, clean_text, region_numbers, sayable, with_regions
 from chatspot.data.records import Question
 from chatspot.messages import TextPart
 from chatspot.messages.conversation import Part
 from chatspot.regions import Region
 
 VERBATIM = frozenset(("llava_json",))  # whose questions are dialogues of their own already
-MOST_COUNTED = 10  # larger numbers are estimates, for people too (our choice)
-NONE_SHARE = 0.2  # of count questions that ask for what is not there
 VERBS = frozenset(
     [
         "has",
@@ -60,15 +51,17 @@ def caption_turns(scene: Scene) -> Iterator[Turn]:
 
 def question_turns(scene: Scene) -> Iterator[Turn]:
     """The questions that came with the picture, with their best answer. A question that names no region is followed
-    by those it is about, in a form drawn as for any other. Those about a region that cannot be used are left out."""
+    by those it is about, in a form drawn as for any other. Those about a region that cannot be used are left out.
+    Lettered choices are dealt anew, and the answer is one of them."""
     if scene.source in VERBATIM:
         return  # ``kept_dialogue`` keeps them in their order
     for at, asked in enumerate(scene.record.questions):
         if not scene.wanted("vqa", at):
             continue
         rng = scene.rng("vqa", at)
-        text = clean_text(asked.question, lines=True)
-        answer = clean_text(asked.answers[0], lines=True) if asked.answers else None
+        dealt = dealt_choices(asked, rng)
+        said, best = dealt or (asked.question, asked.answers[0] if asked.answers else None)
+        text, answer = clean_text(said, lines=True), clean_text(best, lines=True)
         numbers = used_regions(asked)
         if text is None or answer is None or not all(map(scene.can_ask, numbers)):
             continue
@@ -77,7 +70,8 @@ def question_turns(scene: Scene) -> Iterator[Turn]:
         question = worded(scene, with_regions(text, places), unnamed, rng)
         exact = {number: scene.record.regions[number].region for number in numbers}
         asks = facts("answer", plain_name(text), *numbers) | frozenset({f"question {at}"})
-        yield Turn("vqa", question, with_regions(answer, exact), style_of(answer), asks, asks | shown(places))
+        style = "short" if dealt else style_of(answer)
+        yield Turn("vqa", question, with_regions(answer, exact), style, asks, asks | shown(places))
 
 
 def kept_dialogue(scene: Scene) -> tuple[Turn, ...]:
@@ -113,53 +107,6 @@ def worded(scene: Scene, question: tuple[Part, ...], unnamed: list[Region], rng:
     if wrapped and not unnamed:
         return scene.phrase("question", rng, question=question)
     return (*question, *(part for region in unnamed for part in (TextPart(" "), *as_parts(region))))
-
-
-def count_turns(scene: Scene) -> Iterator[Turn]:
-    """How many are there? Only where every object is annotated; a class with a crowd is never counted."""
-    if not scene.exhaustive:
-        return
-    labels = [label for label in scene.labels if label]
-    crowds = {
-        plain_name(label)
-        for label, region in zip(scene.labels, scene.record.regions, strict=True)
-        if label and not region.askable
-    }
-    counts = Counter(map(plain_name, labels))
-    for name, count in counts.items():
-        if not scene.countable(name) or name in crowds or count > MOST_COUNTED or not scene.wanted("count", name):
-            continue
-        rng = scene.rng("count", name)
-        numbers = [
-            number for number, region in scene.regions if region.box and plain_name(scene.labels[number] or "") == name
-        ]
-        if numbers and rng.random() < 0.25:
-            number = rng.choice(numbers)
-            question = scene.phrase("count like", rng, region=scene.place(number, rng))
-            tells = facts("count", name) | facts("place", number)
-        else:
-            question, tells = scene.phrase("count", rng, names=plural(name)), facts("count", name)
-        yield counted(scene, name, count, question, tells, rng)
-    rng = scene.rng("count none")
-    vain = [
-        name for name in scene.settings.names or COCO_NAMES if not any(could_be_one(name, other) for other in counts)
-    ]
-    if counts and vain and rng.random() < NONE_SHARE and scene.wanted("count", ""):
-        name = rng.choice(vain)
-        question = scene.phrase("count", rng, names=plural(name))
-        yield counted(scene, name, 0, question, facts("count", name), rng)
-
-
-def counted(
-    scene: Scene, name: str, count: int, question: tuple[Part, ...], tells: frozenset[str], rng: random.Random
-) -> Turn:
-    """The turn whose answer is a count of ``name``."""
-    style = scene.style(rng)
-    answer = str(count)
-    if style == "long":
-        one = count == 1 and not is_plural(name)
-        answer = f"There {'is' if one else 'are'} {count or 'no'} {name if one else plural(name)} in the picture."
-    return Turn("count", question, (TextPart(answer),), style, facts("count", name), tells)
 
 
 def relation_turns(scene: Scene) -> Iterator[Turn]:

@@ -22,7 +22,7 @@ SYMBOLS = frozenset("#%&@*+=<>|~^/\\_[]{}°§")  # with all signs of currency an
 def name_turns(scene: Scene) -> Iterator[Turn]:
     """What is this?"""
     for number, label in named(scene):
-        if not scene.wanted("name", number):
+        if not scene.wanted("name", number, name=label):
             continue
         rng = scene.rng("name", number)
         question = scene.phrase("name", rng, region=scene.place(number, rng))
@@ -83,7 +83,7 @@ def presence_turns(scene: Scene) -> Iterator[Turn]:
     Only where every object is annotated it is asked whether something is *in* a region; elsewhere whether the region
     *is* something, as an unnamed thing may lie inside. A name for "no" never suits the region or one that overlaps it.
     """
-    asked = [(number, label) for number, label in named(scene) if scene.wanted("presence", number)]
+    asked = [(number, label) for number, label in named(scene) if scene.wanted("presence", number, name=label)]
     truth = scene.rng("presence").random() < 0.5
     for number, label in asked:
         rng = scene.rng("presence", number)
@@ -115,7 +115,7 @@ def colour_turns(scene: Scene) -> Iterator[Turn]:
         if known is None:
             continue
         colour, hard = known
-        for time in scene.times("colour", number, hard=hard):
+        for time in scene.times("colour", number, hard=hard, name=label, repeats=scene.settings.colour_repeats):
             rng = scene.rng("colour", number, time)
             question = scene.phrase("colour", rng, region=scene.place(number, rng), name=label)
             style = scene.style(rng)
@@ -155,7 +155,8 @@ def absent_name(scene: Scene, number: int) -> str | None:
         for at, (label, region) in enumerate(zip(scene.labels, scene.record.regions, strict=True))
         if label and (at == number or overlap(here, region))
     ]
-    suits = [name for name in scene.labels if name and not any(could_be_one(name, other) for other in borne)]
+    there = dict.fromkeys(name for name in scene.labels if name)  # each once, or common ones were denied most
+    suits = [name for name in there if not any(could_be_one(name, other) for other in borne)]
     rng = scene.rng("absent", number)
     if suits and rng.random() < NEIGHBOUR_SHARE:
         return rng.choice(suits)

@@ -72,15 +72,20 @@ class Scene:
         """The generator for the choices that ``key`` names."""
         return random.Random("/".join(map(str, (self.seed, self.record.id, *key))))
 
-    def wanted(self, task: str, *key: object) -> bool:
-        """Whether this one of the possible questions of ``task`` is asked."""
-        return self.rng("wanted", task, *key).random() < self.settings.tasks.get(task, 0.0)
+    def wanted(self, task: str, *key: object, name: str = "") -> bool:
+        """Whether this one of the possible questions of ``task`` is asked; ``name`` is the thing's that it is about."""
+        return self.kept(self.settings.tasks.get(task, 0.0), task, *key, name=name)
 
-    def times(self, task: str, *key: object, hard: bool) -> range:
-        """The passes in which a question is asked: none or one, and all of ``hard_repeats`` for a hard case."""
+    def times(self, task: str, *key: object, hard: bool, name: str = "", repeats: int = 1) -> range:
+        """The passes in which a question is asked: none or ``repeats``, and ``hard_repeats`` times as many of a hard
+        case, which is asked wherever its task is."""
         if hard and self.settings.tasks.get(task, 0.0) > 0:
-            return range(self.settings.hard_repeats)
-        return range(1 if self.wanted(task, *key) else 0)
+            return range(repeats * self.settings.hard_repeats if self.kept(1.0, task, *key, name=name) else 0)
+        return range(repeats if self.wanted(task, *key, name=name) else 0)
+
+    def kept(self, share: float, *key: object, name: str) -> bool:
+        """Whether a question is among the ``share`` that is asked, less what ``thin`` takes from its name's."""
+        return self.rng("wanted", *key).random() < share * self.settings.thin.get(plain_name(name), 1.0)
 
     def style(self, rng: random.Random) -> Style:
         """A style for an answer that can be put both ways."""

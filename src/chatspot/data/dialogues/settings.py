@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
+from chatspot.data.dialogues.names import plain_name
 from chatspot.errors import DataError
 
 # what a question can be about, in the words of ``Sample.task``, and how often it is asked where it can be (our choice:
@@ -20,6 +21,7 @@ DEFAULT_TASKS: dict[str, float] = {
     "presence": 0.3,
     "colour": 0.5,
     "count": 0.5,
+    "count_here": 0.5,
     "relation": 0.5,
     "ground": 0.3,
 }
@@ -35,7 +37,10 @@ class DialogueSettings:
     ``long_share``: share of questions that ask for a whole sentence, where an answer can be put both ways.
     ``first_share``: share of a family's first phrasing (the paper's evaluation questions stand first).
     ``wrapped_share``: share of a source's own questions that are put into its family's words. ``captions``: most
-    captions asked of one picture. ``hard_repeats``: how often a hard case is asked, in other forms and words each time.
+    captions asked of one picture. ``hard_repeats``: how often a hard case is asked, in other forms and words each time,
+    and the most boxes in which one class is counted. ``colour_repeats``: how often a known colour is asked, likewise;
+    few are known for sure, and measuring them takes long. ``thin``: by name, the share of its questions of the tasks
+    name, presence, colour and ground that is kept, so that common names do not drown the others, which keep all.
     ``point_share``, ``polygon_share``, ``mask_share``, ``scribble_share``: forms of region other than a box; polygons
     and masks need an outline, where there is none a box is used. ``jitter``: largest noise of a box (the paper's s).
     ``least_area_px``: smaller regions (px²) are not asked about. ``family``: the family of phrasings, "" for the
@@ -54,6 +59,8 @@ class DialogueSettings:
     wrapped_share: float = 0.5
     captions: int = 1
     hard_repeats: int = 2
+    colour_repeats: int = 1
+    thin: Mapping[str, float] = field(default_factory=dict)
     point_share: float = 0.15
     polygon_share: float = 0.1
     mask_share: float = 0.05
@@ -73,6 +80,9 @@ class DialogueSettings:
                 raise DataError(f"dialogue settings: there is no task {task!r}; did you mean {', '.join(near)}?")
             check_share(f"tasks.{task}", share)
         forms = ("point_share", "polygon_share", "mask_share", "scribble_share")
+        object.__setattr__(self, "thin", {plain_name(name): share for name, share in self.thin.items()})
+        for name, share in self.thin.items():
+            check_share(f"thin.{name}", share)
         for name in ("mixed_share", "long_share", "first_share", "wrapped_share", *forms):
             check_share(name, getattr(self, name))
         if sum(getattr(self, name) for name in forms) > 1 + 1e-9:
@@ -83,9 +93,9 @@ class DialogueSettings:
             raise DataError(
                 f"dialogue settings: turns and dialogues are at least 1, got {self.turns} and {self.dialogues}"
             )
-        if self.captions < 0 or self.hard_repeats < 1:
-            raise DataError("dialogue settings: captions is 0 or more and hard_repeats at least 1, got "
-                            f"{self.captions} and {self.hard_repeats}")  # fmt: skip
+        if self.captions < 0 or self.hard_repeats < 1 or self.colour_repeats < 1:
+            raise DataError("dialogue settings: captions is 0 or more, hard_repeats and colour_repeats at least 1, got "
+                            f"{self.captions}, {self.hard_repeats} and {self.colour_repeats}")  # fmt: skip
         if not (math.isfinite(self.least_area_px) and self.least_area_px >= 0):
             raise DataError(f"dialogue settings: least_area_px is a number of px² from 0, got {self.least_area_px}")
 

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Iterable
 
+from chatspot.data.dialogues.counting import SINGLES, countable
+from chatspot.data.dialogues.families import GENERAL, family
 from chatspot.data.dialogues.wording import plural
-from chatspot.data.records import Record, RegionRecord
+from chatspot.data.records import Record
 from chatspot.eval.coco import COCO_CLASSES
 from chatspot.eval.predictions import Prediction
 from chatspot.eval.tasks.objects import asked_objects
 from chatspot.eval.tasks.task import ACCURACY, Draw, Form, Judged, Measure, Question, Task
 from chatspot.messages import Conversation, ask
-from chatspot.regions import Box, jitter
+from chatspot.regions import jitter
 
-# Training's families count in the whole picture ("How many {names} are in the picture?"); the region is ours.
-COUNT_QUESTION = "How many {names} are in this region?"
-MOST = 7  # people tell up to about so many at a glance; beyond, annotators disagree (our choice)
-OUTSIDE = 0.1  # an object of which less than this share lies inside the region counts as outside (our choice)
-SINGLES = 0.25  # share of the classes with a single object that are asked: else most answers were 1 (our choice)
+COUNT_QUESTION = family(GENERAL)["count here"][0]
 WORDS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 NUMBER = re.compile(rf"\b(?:\d{{1,6}}|{'|'.join(WORDS)}|no|none)\b", re.IGNORECASE)
 
@@ -27,8 +24,8 @@ WITHIN_ONE = Measure("within_one", "off by at most one")
 
 
 def ask_count(record: Record, form: Form, draw: Draw) -> Iterable[Question]:
-    """One question for each class of the picture: a box around 1 to MOST neighbouring objects of it, such that every
-    other object of that class lies outside. How many, and which box, is drawn."""
+    """One question for each class of the picture: a box around 1 to 7 neighbouring objects of it, such that every other
+    object of that class lies outside. How many, and which box, is drawn."""
     askable = set(asked_objects(record))
     labels = sorted({region.label for region in record.regions if region.label in COCO_CLASSES})
     for label in labels:
@@ -50,40 +47,6 @@ def ask_count(record: Record, form: Form, draw: Draw) -> Iterable[Question]:
         conversation = Conversation((ask(words, box, style="short"),))
         number = f"{record.id}#{own[0][0]}"
         yield Question(number, record.image, record.size, conversation, "count", str(count), extra)
-
-
-def countable(objects: Sequence[RegionRecord]) -> dict[int, list[Box]]:
-    """By count, the boxes around objects that follow each other from left to right or from top to bottom, with every
-    other object outside."""
-    boxes = [region.box for region in objects if region.box is not None]
-    across = sorted(boxes, key=lambda box: (box.center.x, box.center.y))
-    down = sorted(boxes, key=lambda box: (box.center.y, box.center.x))
-    found: dict[int, list[Box]] = {}
-    for row in (across, down):
-        for first in range(len(row)):
-            for last in range(first + 1, min(first + MOST, len(row)) + 1):
-                window = around(row[first:last])
-                others = chain(row[:first], row[last:])
-                if all(inside(other, window) < OUTSIDE for other in others):
-                    found.setdefault(last - first, []).append(window)
-    return found
-
-
-def around(boxes: Sequence[Box]) -> Box:
-    """The smallest box around all of them."""
-    return Box.from_normalized(
-        min(box.x1 for box in boxes),
-        min(box.y1 for box in boxes),
-        max(box.x2 for box in boxes),
-        max(box.y2 for box in boxes),
-    )
-
-
-def inside(box: Box, window: Box) -> float:
-    """The share of the box that lies in the window."""
-    width = min(box.x2, window.x2) - max(box.x1, window.x1)
-    height = min(box.y2, window.y2) - max(box.y1, window.y1)
-    return max(width, 0.0) * max(height, 0.0) / box.area
 
 
 def read_count(answer: str) -> str | None:

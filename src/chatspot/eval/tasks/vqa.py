@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from chatspot.data.dialogues.choices import choices_of
 from chatspot.data.dialogues.wording import clean_text, region_numbers, with_regions
 from chatspot.data.records import Question as RecordQuestion
 from chatspot.data.records import Record
@@ -23,7 +24,6 @@ MOST_ANSWER_WORDS = 5  # a longer truth is no answer that another could contain 
 NUMBERS = {word: str(at) for at, word in enumerate(
     ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 )}  # fmt: skip
-CHOICE = re.compile(r"([A-Z])\.\s*(\S.*)")
 ANY = Measure("any", "contains an answer of any annotator")
 
 
@@ -139,13 +139,6 @@ def ask_choices(record: Record, form: Form, draw: Draw) -> Iterable[Question]:
         if question is not None:
             question.extra["choices"] = {letter: plain_words(text) for letter, text in choices.items()}
             yield question
-
-
-def choices_of(asked: RecordQuestion) -> dict[str, str]:
-    """The choices of a question by their letters; none where its further lines are something else."""
-    found = [CHOICE.fullmatch(line.strip()) for line in asked.question.splitlines()[1:]]
-    choices = {match[1]: match[2] for match in found if match}
-    return choices if len(choices) == len(found) >= 2 else {}
 
 
 def judge_choice(prediction: Prediction) -> Judged:
