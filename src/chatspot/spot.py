@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, get_args
 
 from PIL import Image
 
+from chatspot.engine.agreement import agreement_of, around
 from chatspot.engine.interface import Engine, Finish, Reply, Request
 from chatspot.errors import MessageError
 from chatspot.images import open_image
@@ -39,17 +40,29 @@ class Answer:
     """An answer; ``str(answer)`` is its text.
 
     ``image`` is the number of the picture, from 0, that its regions are read on. ``finish`` is "end", or "length" when
-    the token limit cut the answer off. ``confidence`` is how sure the model was of its words, 0 to 1
-    (``engine.Reply.confidence``), or None where a remote model answered, which does not say.
+    the token limit cut the answer off. ``confidence`` is how likely the answer is right, 0 to 1, where the checkpoint
+    was calibrated, otherwise how sure the model was of its words (``engine.Reply.confidence``); None where a remote
+    model answered, which does not say. ``sure`` is whether the calibration takes the answer for right, None without
+    one. ``agreement`` is the share of the same questions about slightly moved regions that were answered alike, 0 to 1,
+    None where none were asked.
     """
 
     text: str
     confidence: float | None
     finish: Finish
     image: int = 0
+    sure: bool | None = None
+    agreement: float | None = None
 
     def __str__(self) -> str:
         return self.text
+
+    @property
+    def modest(self) -> str:
+        """The text, under a reserve where the answer is not ``sure``: "I can't tell; perhaps: cup (34 %)"."""
+        if self.sure is not False or self.confidence is None:
+            return self.text
+        return f"I can't tell; perhaps: {self.text} ({100 * self.confidence:.0f} %)"
 
     @property
     def parts(self) -> tuple[Part, ...]:
@@ -96,14 +109,17 @@ class ChatSpot:
         *regions: Region,
         style: Style | None = "short",
         max_new_tokens: int = ANSWER_TOKENS,
+        agreement: int = 0,
     ) -> Answer:
         """The answer to a question about the picture and, where ``regions`` are given, about exactly these parts.
 
         ``image`` is a path, the bytes of an image file or a PIL image. A ``{region}`` in the question is the place of
-        the next region; regions without a place follow the question. Raises ``ImageError``, or ``MessageError`` for a
-        question that says nothing, has more places than regions, or is too long.
+        the next region; regions without a place follow the question. With ``agreement`` 1 to 8 the same is asked so
+        many times more about slightly moved regions, beside it (``Answer.agreement``). Raises ``ImageError``, or
+        ``MessageError`` for a question that says nothing, has more places than regions, or is too long.
         """
-        return self.ask_many(image, [(question, regions)], style=style, max_new_tokens=max_new_tokens)[0]
+        asked: list[Question] = [(question, regions)]
+        return self.ask_many(image, asked, style=style, max_new_tokens=max_new_tokens, agreement=agreement)[0]
 
     def ask_many(
         self,
@@ -111,6 +127,7 @@ class ChatSpot:
         questions: Iterable[Question],
         style: Style | None = "short",
         max_new_tokens: int = ANSWER_TOKENS,
+        agreement: int = 0,
     ) -> list[Answer]:
         """Answers to independent questions about one picture, computed together; the picture is encoded once.
 
@@ -119,7 +136,11 @@ class ChatSpot:
         picture = open_image(image)
         messages = [user_message(question, region_tuple(given), style=style) for question, given in questions]
         requests = [Request(Conversation((message,)), (picture,), max_new_tokens) for message in messages]
-        return [answer_of(reply) for reply in self.engine.answer(requests)]
+        beside = [around(request, agreement) for request in requests]
+        replies = iter(self.engine.answer([*requests, *(one for some in beside for one in some)]))
+        main = [next(replies) for _ in requests]
+        others = [[next(replies) for _ in some] for some in beside]
+        return [answer_of(reply, others=some) for reply, some in zip(main, others, strict=True)]
 
     def chat(
         self,
@@ -145,16 +166,19 @@ class Chat:
         self.engine, self.images, self.style, self.max_new_tokens = engine, images, style, max_new_tokens
         self.conversation: Conversation | None = None
 
-    def ask(self, question: str, *regions: Region, image: int = 0) -> Answer:
+    def ask(self, question: str, *regions: Region, image: int = 0, agreement: int = 0) -> Answer:
         """The answer to the next question; ``regions`` are parts of picture number ``image`` (from 0).
+
+        ``agreement`` as in ``ChatSpot.ask``.
 
         Raises ``MessageError`` when the question says nothing or the conversation has grown too long; the history is
         then as before.
         """
         conversation = self.asked(question, regions, image)
-        reply = self.engine.answer([Request(conversation, self.images, self.max_new_tokens)])[0]
+        request = Request(conversation, self.images, self.max_new_tokens)
+        reply, *others = self.engine.answer([request, *around(request, agreement)])
         self.remember(conversation, reply.text, image)
-        return answer_of(reply, image)
+        return answer_of(reply, image, others)
 
     def stream(self, question: str, *regions: Region, image: int = 0) -> Iterator[str]:
         """The answer in pieces as it comes. A reader that stops early ends it; what came so far is remembered.
@@ -207,6 +231,6 @@ def region_tuple(given: Any) -> tuple[Any, ...]:
     return tuple(given) if isinstance(given, (list, tuple)) else (given,)
 
 
-def answer_of(reply: Reply, image: int = 0) -> Answer:
-    """An engine's reply as an answer."""
-    return Answer(reply.text, reply.confidence, reply.finish, image)
+def answer_of(reply: Reply, image: int = 0, others: Sequence[Reply] = ()) -> Answer:
+    """An engine's reply as an answer; ``others`` are the replies about moved regions."""
+    return Answer(reply.text, reply.confidence, reply.finish, image, reply.sure, agreement_of(reply, others))

@@ -48,6 +48,8 @@ def ask(
     ] = None,
     long: options.Long = False,
     max_new_tokens: options.MaxNewTokens = 64,
+    agreement: options.Agreement = 0,
+    modest: options.Modest = True,
     no_focal_view: options.NoFocalView = False,
     model: options.Model = None,
     device: options.Device = "auto",
@@ -64,12 +66,14 @@ def ask(
         options.check_overlay_path(save_overlay)
     spot = options.open_spot(model, device, engine, no_focal_view=no_focal_view)
     style = options.answer_style(long)
-    answer = spot.ask(image, question, *regions, style=style, max_new_tokens=max_new_tokens)
+    answer = spot.ask(image, question, *regions, style=style, max_new_tokens=max_new_tokens, agreement=agreement)
     if as_json:
         record = {"model": spot.engine.name, "photo": str(photo), "size_wh": list(image.size), "question": question}
         typer.echo(json.dumps(record | json_answer(answer, regions)))
     else:
-        typer.echo(options.shown(answer.text))
+        typer.echo(options.shown(answer.modest if modest else answer.text))
+        if answer.agreement is not None:
+            typer.echo(options.agreeing(answer.agreement, agreement), err=True)
     if save_overlay:
         options.save_overlay(save_overlay, image, *overlay_parts(answer, regions))
 
@@ -81,6 +85,8 @@ def json_answer(answer: Answer, regions: list[Region]) -> dict[str, Any]:
         "answer": answer.text,
         "answer_regions": [region.to_json() for region in answer.regions],
         "confidence": None if answer.confidence is None else round(answer.confidence, 4),
+        "sure": answer.sure,
+        "agreement": answer.agreement,
         "finish": answer.finish,
     }
 

@@ -14,6 +14,7 @@ from chatspot.cli.pointing import typed_line
 from chatspot.errors import ChatSpotError, MessageError
 
 if TYPE_CHECKING:
+    from chatspot.engine import Engine
     from chatspot.regions import Region
     from chatspot.spot import Chat
 
@@ -30,6 +31,8 @@ def chat(
     photo: Annotated[Path, typer.Argument(help="The picture file.", show_default=False)],
     long: options.Long = False,
     max_new_tokens: options.MaxNewTokens = 64,
+    agreement: options.Agreement = 0,
+    modest: options.Modest = True,
     no_focal_view: options.NoFocalView = False,
     model: options.Model = None,
     device: options.Device = "auto",
@@ -44,7 +47,15 @@ def chat(
     interactive = sys.stdin.isatty()
     if interactive:
         typer.echo(f"{photo}, {image.width} x {image.height} pixels. /help says how to point, /quit leaves.")
-    raise typer.Exit(talk(conversation, typed_lines(interactive), keep_code=not interactive))
+    terminal = Talk(conversation, agreement, modest=modest and is_calibrated(spot.engine))
+    raise typer.Exit(talk(terminal, typed_lines(interactive), keep_code=not interactive))
+
+
+def is_calibrated(engine: Engine) -> bool:
+    """Whether the engine's answers say whether they are sure."""
+    from chatspot.engine.local_engine import LocalEngine
+
+    return isinstance(engine, LocalEngine) and engine.calibration is not None
 
 
 def typed_lines(interactive: bool) -> Iterable[str]:
@@ -60,11 +71,10 @@ def typed_lines(interactive: bool) -> Iterable[str]:
             return
 
 
-def talk(chat: Chat, lines: Iterable[str], *, keep_code: bool) -> int:
+def talk(terminal: Talk, lines: Iterable[str], *, keep_code: bool) -> int:
     """Answer line after line. An error is one line on stderr and the talk goes on; with ``keep_code`` the exit code
     that comes back is the first error's, else 0."""
     code = 0
-    terminal = Talk(chat)
     for line in lines:
         try:
             if not terminal.take(line.strip()):
@@ -76,10 +86,14 @@ def talk(chat: Chat, lines: Iterable[str], *, keep_code: bool) -> int:
 
 
 class Talk:
-    """A chat at a terminal: takes lines, and remembers the last question's regions for ``/overlay``."""
+    """A chat at a terminal: takes lines, and remembers the last question's regions for ``/overlay``.
 
-    def __init__(self, chat: Chat):
-        self.chat = chat
+    Answers are printed as they come; ``modest`` ones, and those with ``agreement`` (``ChatSpot.ask``), once they are
+    whole, for only then is known how they begin.
+    """
+
+    def __init__(self, chat: Chat, agreement: int = 0, *, modest: bool = False):
+        self.chat, self.agreement, self.modest = chat, agreement, modest
         self.regions: list[Region] = []
         self.labels: list[str | None] = []
 
@@ -101,18 +115,31 @@ class Talk:
         return True
 
     def answer(self, line: str) -> None:
-        """Print the answer to a question as it comes."""
+        """Print the answer to a question."""
         from chatspot.prompts import read_regions
 
         question, regions = typed_line(line, self.chat.images[0])
+        said = self.whole(question, regions) if self.modest or self.agreement else self.streamed(question, regions)
+        named = read_regions(said)
+        labels: list[str | None] = [said] if len(regions) == 1 else [None] * len(regions)
+        self.regions, self.labels = [*regions, *named], [*labels, *("answer" for _ in named)]
+
+    def streamed(self, question: str, regions: list[Region]) -> str:
+        """Print the answer as it comes; gives back its text."""
         said = ""
         for piece in self.chat.stream(question, *regions):
             typer.echo(options.shown(piece), nl=False)
             said += piece
         typer.echo("")
-        named = read_regions(said)
-        labels: list[str | None] = [said] if len(regions) == 1 else [None] * len(regions)
-        self.regions, self.labels = [*regions, *named], [*labels, *("answer" for _ in named)]
+        return said
+
+    def whole(self, question: str, regions: list[Region]) -> str:
+        """Print the answer at once; gives back its text, without a reserve."""
+        answer = self.chat.ask(question, *regions, agreement=self.agreement)
+        typer.echo(options.shown(answer.modest if self.modest else answer.text))
+        if answer.agreement is not None:
+            typer.echo(options.agreeing(answer.agreement, self.agreement), err=True)
+        return answer.text
 
     def save_overlay(self, name: str) -> None:
         """``/overlay FILE``."""

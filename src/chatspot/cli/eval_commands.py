@@ -11,6 +11,7 @@ import typer
 
 from chatspot.cli.eval_options import (
     Batch,
+    CalibrationFile,
     Data,
     Detections,
     Device,
@@ -145,20 +146,44 @@ def score(
     predictions: Annotated[Path, typer.Argument(help="What 'chatspot eval predict' wrote.")],
     out: Annotated[Path | None, typer.Option(help="Result file, such as benchmarks/results/NAME.json.")] = None,
     matching: Matching = None,
+    calibration: CalibrationFile = None,
 ) -> None:
     """Say how many answers are right, beside what guessing would get."""
-    score_into(predictions, out, matching)
+    score_into(predictions, out, matching, calibration)
 
 
-def score_into(predictions: Path, out: Path | None, matching: str | None) -> None:
+def score_into(predictions: Path, out: Path | None, matching: str | None, calibration: Path | None = None) -> None:
     """Score a predictions file, show the result and write it where one is wanted."""
+    from chatspot.engine.calibration import read_calibration
     from chatspot.eval.matching import DEFAULT_RULE
     from chatspot.eval.predictions import read_predictions
     from chatspot.eval.score import score as score_file
 
-    result = score_file(read_predictions(predictions), matching or DEFAULT_RULE)
+    known = read_calibration(calibration) if calibration else None
+    result = score_file(read_predictions(predictions), matching or DEFAULT_RULE, calibration=known)
     typer.echo(summary(result))
     write_json(result, out)
+
+
+@eval_app.command()
+def calibrate(
+    predictions: Annotated[list[Path], typer.Argument(help="Predictions on pictures that were not trained on.")],
+    out: Annotated[Path, typer.Option(help="The calibration; a checkpoint keeps it as calibration.json.")],
+    risk: Annotated[
+        float, typer.Option(help="Share of wrong answers that may be among those given without a reserve.")
+    ] = 0.2,
+    matching: Matching = None,
+) -> None:
+    """Learn from answers with known truth how often answers as probable as these are right."""
+    from chatspot.eval.calibration import calibrate as fitted
+    from chatspot.eval.matching import DEFAULT_RULE
+
+    found = fitted(predictions, risk=risk, matching=matching or DEFAULT_RULE)
+    typer.echo(f"{found.n:,} answers of {found.model['name']}, {len(found.knots)} knots: right in "
+               f"{found.knots[0][1]:.1%} to {found.knots[-1][1]:.1%} of the cases")  # fmt: skip
+    typer.echo(f"sure from {found.threshold:.1%} on: {found.coverage:.1%} of the answers, {found.risk:.1%} of these "
+               "are wrong")  # fmt: skip
+    write_json(found.to_json(), out, "calibration")
 
 
 @eval_app.command()
@@ -178,12 +203,12 @@ def compare(
     write_json(found, out)
 
 
-def write_json(result: dict[str, Any], out: Path | None) -> None:
-    """Write a result or comparison file, if one is wanted."""
+def write_json(result: dict[str, Any], out: Path | None, what: str = "result") -> None:
+    """Write a result, comparison or calibration file, if one is wanted."""
     from chatspot.data.saving import saved_whole
 
     if out:
-        with saved_whole(out, "result") as half:
+        with saved_whole(out, what) as half:
             half.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
         typer.echo(f"wrote {out}")
 
@@ -235,12 +260,15 @@ def report(
     ] = None,
     title: Annotated[str | None, typer.Option(help="Title; default: the models and what they were asked.")] = None,
     matching: Matching = None,
+    calibration: CalibrationFile = None,
 ) -> None:
     """Write one page of tables, curves, confusions and single answers from predictions files alone."""
+    from chatspot.engine.calibration import read_calibration
     from chatspot.eval.matching import DEFAULT_RULE
     from chatspot.eval.report import write_report
 
-    write_report(predictions, out, photos=photos, title=title, matching=matching or DEFAULT_RULE)
+    known = read_calibration(calibration) if calibration else None
+    write_report(predictions, out, photos=photos, title=title, matching=matching or DEFAULT_RULE, calibration=known)
     typer.echo(f"wrote {out}: {len(predictions)} predictions file(s), {out.stat().st_size / 1000:.0f} KB")
 
 
@@ -313,12 +341,32 @@ def summary(result: dict[str, Any]) -> str:
             f"    of these {name:35} {with_interval({**group, 'unit': 'share'}):>20}  {'':>6}  {group['n']:>6,}"
         )
     majority = result["majority"]
+    lines += confidence_lines(result["confidence"])
     lines += [
         f"  always {majority['answer']!r}: {100 * majority['accuracy']:.1f} %",
         f"  could not be read (counted as wrong): {result['unread']}; failed (not scored): {result['errors']}",
         f"  shares in %; {result['interval']}; chance: these answers dealt out at random",
     ]
     return "\n".join(lines)
+
+
+def confidence_lines(known: dict[str, Any] | None) -> list[str]:
+    """What the answers' probabilities are worth, for the terminal; nothing where they have none."""
+    if known is None:
+        return []
+    right = ", ".join(f"{100 * right:.1f} at {100 * float(share):.0f}" for share, right in known["accuracy_at"].items())
+    lines = [
+        f"  by probability, surest first: AURC {100 * known['aurc']:.1f} (unranked {100 * known['risk']:.1f}); right "
+        f"{right} % coverage; ECE {100 * known['ece']:.1f} ({known['probability']})"
+    ]
+    if known["threshold"]:
+        sure = known["threshold"]
+        risks = [
+            f"{100 * risk:.1f}" if (risk := sure[name]) is not None else "-" for name in ("risk", "risk_of_others")
+        ]
+        lines.append(f"  sure from {100 * sure['probability']:.1f} on: {100 * sure['coverage']:.1f} % of the answers, "
+                     f"{risks[0]} % of these are wrong, of the others {risks[1]} %")  # fmt: skip
+    return lines
 
 
 def comparison_summary(found: dict[str, Any]) -> str:

@@ -40,6 +40,10 @@ Split = Annotated[str | None, typer.Option(help="Split of the original files; de
 Source = Annotated[str | None, typer.Option(help="Format of the original files, for users' own: voc, yolo, ...")]
 Ids = Annotated[Path | None, typer.Option(help="File of picture names (coco:139), one a line: ask about these alone.")]
 Detections = Annotated[Path | None, typer.Option(help="A detector's boxes, a COCO results file, for task detected.")]
+CalibrationFile = Annotated[
+    Path | None, typer.Option("--calibration", help="What 'chatspot eval calibrate' wrote for this model; nano has its "
+                              "own.")
+]  # fmt: skip
 Matching = Annotated[
     str | None,
     typer.Option(help="How free answers are matched to COCO's classes: words+sentence, words, sentence, clip."),

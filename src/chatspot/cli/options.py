@@ -31,6 +31,10 @@ EngineKind = Annotated[
 Device = Annotated[str, typer.Option(help="Where to compute: auto, cpu, cuda, cuda:1, ...")]
 MaxNewTokens = Annotated[int, typer.Option(min=1, help="Longest answer, in tokens.")]
 Long = Annotated[bool, typer.Option("--long", help="Ask for an answer in detail.")]
+Modest = Annotated[bool, typer.Option(help='Say "I can\'t tell" before an answer that the calibration does not trust.')]
+Agreement = Annotated[
+    int, typer.Option(min=0, max=8, help="Ask so many times more about slightly moved regions; say how many agree.")
+]
 NoFocalView = Annotated[
     bool, typer.Option("--no-focal-view", help="Do not show regions to the model as pictures of their own.")
 ]
@@ -77,6 +81,11 @@ def save_overlay(
         drawn.save(path)
     except (OSError, ValueError) as error:
         raise ImageError(f"the overlay cannot be saved at {path} ({error}); choose another place") from error
+
+
+def agreeing(share: float, count: int) -> str:
+    """How many of the answers about moved regions agree, for people."""
+    return f"{round(share * count)} of {count} answers about slightly moved regions agree"
 
 
 def one_line(text: str) -> str:

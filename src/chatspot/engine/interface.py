@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from PIL import Image
 
+from chatspot.engine.calibration import Calibration
 from chatspot.errors import MessageError
 from chatspot.messages import Conversation, Part
 from chatspot.prompts import PromptSettings, read_answer
@@ -55,7 +56,8 @@ class Reply:
     when the model ended by itself and "length" when ``max_new_tokens`` stopped it.
 
     A remote model tells neither: then ``token_ids`` is empty, ``logprob`` None, and ``counted`` holds how many tokens
-    it says it read and wrote (zeros where it does not say).
+    it says it read and wrote (zeros where it does not say). ``calibration`` is the checkpoint's, None where it has
+    none.
     """
 
     text: str
@@ -63,14 +65,28 @@ class Reply:
     logprob: float | None
     finish: Finish
     counted: tuple[int, int] | None = None
+    calibration: Calibration | None = None
 
     @property
     def confidence(self) -> float | None:
-        """The geometric mean of the tokens' probabilities, 0 to 1; None where the engine does not say.
+        """How likely the answer is right, 0 to 1, by the checkpoint's calibration.
 
-        It is how sure the model was of its words, which is not how often such words are true.
+        Without one (``sure`` is None then) the geometric mean of the tokens' probabilities: how sure the model was of
+        its words, which is not how often such words are true. None where the engine does not say.
         """
-        return None if self.logprob is None else math.exp(self.logprob / len(self.token_ids))
+        if self.logprob is None or not self.token_ids or math.isnan(self.logprob):
+            return None
+        if self.calibration is not None:
+            return self.calibration.probability(self.logprob)
+        return math.exp(self.logprob / len(self.token_ids))
+
+    @property
+    def sure(self) -> bool | None:
+        """Whether the calibration says that the answer may be given without a reserve; None without a calibration."""
+        confidence = self.confidence
+        if self.calibration is None or confidence is None:
+            return None
+        return confidence >= self.calibration.threshold
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -21,6 +21,7 @@ from typing import Any
 
 from PIL import Image
 
+from chatspot.engine.calibration import Calibration
 from chatspot.engine.interface import Prepared, Reply, Request
 from chatspot.engine.kept import KeptBeginnings, KeptViews, Row, ViewKey
 from chatspot.engine.running import Lanes, RunningBatch
@@ -60,11 +61,13 @@ class LocalEngine(ABC):
 
     ``settings`` and ``template`` (Jinja) are the checkpoint's, as are ``end_ids``, the tokens that end an answer.
     ``focal_view`` None leaves the checkpoint's setting. Of the language model's ``text_positions`` TEXT_LIMIT are used.
+    ``calibration`` is set by whoever opens the checkpoint (``opening``).
     """
 
     chunk = CHUNK
     batch_tokens = BATCH_TOKENS
     running_tokens = RUNNING_TOKENS
+    calibration: Calibration | None = None
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from chatspot.engine.calibration import calibration_in, nano_calibration
 from chatspot.engine.local_engine import LocalEngine
 from chatspot.engine.onnx.session import Precision
 from chatspot.errors import CheckpointError, MessageError
@@ -34,8 +35,9 @@ def open_engine(
 
     "auto" takes "onnx" for nano on a machine without a GPU where the extra ``fast`` is installed and neither device nor
     dtype is chosen, else "torch". "onnx" needs nano's tower and a LLaMA language model; its dtype is "auto" (weights in
-    8 bits) or "float32". Raises ``CheckpointError`` when the model cannot be opened so, ``MessageError`` for an unknown
-    engine, device or dtype.
+    8 bits) or "float32". Its ``calibration`` is the one in the checkpoint's folder, nano's the package's. Raises
+    ``CheckpointError`` when the model or its calibration cannot be opened so, ``MessageError`` for an unknown engine,
+    device or dtype.
     """
     if kind not in get_args(EngineKind):
         raise MessageError(f"engine must be one of {', '.join(get_args(EngineKind))}, got {kind!r}")
@@ -44,6 +46,16 @@ def open_engine(
         fast = is_nano and device == dtype == "auto" and installed() and not has_gpu()
         kind = "onnx" if fast else "torch"
     folder = nano_checkpoint() if is_nano or source is None else local_folder(source)
+    calibration = nano_calibration() if is_nano else calibration_in(folder)
+    engine = open_with(kind, folder, device, dtype, focal_view)
+    engine.calibration = calibration
+    return engine
+
+
+def open_with(
+    kind: EngineKind, folder: Path, device: str | torch.device, dtype: str | torch.dtype, focal_view: bool | None
+) -> LocalEngine:
+    """The engine of this kind over a checkpoint folder."""
     if kind == "onnx":
         return open_onnx(folder, str(device), str(dtype), focal_view)
     from chatspot.engine.torch_engine import TorchEngine

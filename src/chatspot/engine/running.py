@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chatspot.engine.interface import Growing, Prepared, Reply
+from chatspot.engine.interface import Finish, Growing, Prepared, Reply
 from chatspot.engine.kept import Row
 
 if TYPE_CHECKING:
@@ -56,9 +56,14 @@ class GrowingAnswer:
         self.ids.append(token)
         self.logprob += logprob
         if token in self.engine.end_ids:
-            self.reply = Reply(self.engine.text(self.ids), tuple(self.ids), self.logprob, "end")
+            self.reply = self.ended("end")
         elif len(self.ids) == self.max_new_tokens:
-            self.reply = Reply(self.engine.text(self.ids), tuple(self.ids), self.logprob, "length")
+            self.reply = self.ended("length")
+
+    def ended(self, finish: Finish) -> Reply:
+        """The whole answer."""
+        text, calibration = self.engine.text(self.ids), self.engine.calibration
+        return Reply(text, tuple(self.ids), self.logprob, finish, calibration=calibration)
 
     def read(self) -> str:
         """The settled text that came since the last call."""

@@ -8,7 +8,9 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from chatspot.engine.calibration import Calibration
 from chatspot.errors import DataError
+from chatspot.eval.confidence import calibration_for, confidence_numbers, graded, single_measure
 from chatspot.eval.matching import DEFAULT_RULE, agreement, class_finder
 from chatspot.eval.measures import (
     INTERVAL_RULE,
@@ -28,7 +30,13 @@ from chatspot.eval.tasks import Judged, Task, find_task
 KIND, COMPARISON, FORMAT = "evaluation", "comparison", 2
 
 
-def score(file: PredictionsFile, matching: str = DEFAULT_RULE, *, corpus: bool = True) -> dict[str, Any]:
+def score(
+    file: PredictionsFile,
+    matching: str = DEFAULT_RULE,
+    *,
+    corpus: bool = True,
+    calibration: Calibration | None = None,
+) -> dict[str, Any]:
     """The result of a predictions file, ready to be written as JSON: what was measured, and from what.
 
     ``n`` counts the answered questions, which alone are scored; ``errors`` the failed ones, ``unread`` the answers that
@@ -36,9 +44,11 @@ def score(file: PredictionsFile, matching: str = DEFAULT_RULE, *, corpus: bool =
     ``measures`` has its value, the bounds of INTERVAL_RULE, ``chance`` (these answers dealt out at random; null where
     they do not matter) and its own n. ``main`` names the first. ``matching`` is the rule by which free answers are
     matched to COCO's classes, where the task does so (``eval.matching``). Without ``corpus``, measures that are no
-    means over answers, such as AP, are left out: their intervals take most of the time.
+    means over answers, such as AP, are left out: their intervals take most of the time. ``confidence`` says what the
+    answers' probabilities are worth (``confidence_numbers``), by ``calibration`` or, for nano, its own.
 
-    Raises ``DataError`` when nothing was answered or when questions are still unasked.
+    Raises ``DataError`` when nothing was answered, when questions are still unasked, or for a calibration of other
+    weights.
     """
     header = file.header
     check_finished(file)
@@ -62,7 +72,7 @@ def score(file: PredictionsFile, matching: str = DEFAULT_RULE, *, corpus: bool =
         "limit": header.limit,
         "asked": header.questions,
         "errors": len(failed),
-        **numbers(task, answered, failed),
+        **numbers(task, answered, failed, calibration_for(header, calibration)),
         "matching": matching_facts(task, matching, answered),
         "seconds_per_answer": round(sum(seconds) / len(seconds), 4) if seconds else None,
         "tokens_per_answer": [round(sum(counts) / len(tokens), 1) for counts in zip(*tokens, strict=True)] or None,
@@ -101,7 +111,12 @@ def matching_facts(task: Task, rule: str, answered: Sequence[Prediction]) -> dic
     return {"rule": rule, "agreement": agreement(answers, finders) if finders else None}
 
 
-def numbers(task: Task, answered: Sequence[Prediction], failed: Sequence[Prediction] = ()) -> dict[str, Any]:
+def numbers(
+    task: Task,
+    answered: Sequence[Prediction],
+    failed: Sequence[Prediction] = (),
+    calibration: Calibration | None = None,
+) -> dict[str, Any]:
     """The numbers of ``score`` for answered questions of one task. Raises ``DataError`` when there is none.
 
     ``failed`` ones are not scored, but those that carry their picture's objects still bring them (task detected)."""
@@ -122,6 +137,9 @@ def numbers(task: Task, answered: Sequence[Prediction], failed: Sequence[Predict
         "classes": per_class(judged) if task.by_class else None,
         "confusion": confusion(judged) if task.by_class else None,
         "groups": per_group(judged, main),
+        "confidence": confidence_numbers(
+            graded(zip(answered, judged, strict=True), single_measure(task, judged[0].points)), calibration
+        ),
         "interval": INTERVAL_RULE,
     }
 

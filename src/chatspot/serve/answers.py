@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from chatspot.engine import Reply
+from chatspot.engine.agreement import agreement_of
 from chatspot.messages import RegionPart
 from chatspot.prompts import read_answer
 from chatspot.serve.reading import Asked
@@ -32,9 +34,9 @@ class Completion:
         options = self.asked.chat.stream_options
         return options is not None and bool(options.include_usage)
 
-    def whole(self, reply: Reply) -> dict[str, Any]:
-        """The answer at once; ``regions`` are the parts of the picture that it names."""
-        message = {"role": "assistant", "content": reply.text, "regions": self.regions(reply)}
+    def whole(self, reply: Reply, others: Sequence[Reply] = ()) -> dict[str, Any]:
+        """The answer at once; ``others`` are those about moved regions."""
+        message = {"role": "assistant", "content": reply.text, **self.told(reply, others)}
         choice = {"index": 0, "message": message, "finish_reason": FINISHES[reply.finish], "logprobs": None}
         return {**self.head("chat.completion"), "choices": [choice], "usage": self.usage(reply)}
 
@@ -46,9 +48,9 @@ class Completion:
         """A piece of the answer."""
         return self.event({"content": text}, None)
 
-    def last_events(self, reply: Reply) -> bytes:
+    def last_events(self, reply: Reply, others: Sequence[Reply] = ()) -> bytes:
         """How the answer ended, and what it took where the client asked for that."""
-        last = self.event({"regions": self.regions(reply)}, FINISHES[reply.finish])
+        last = self.event(self.told(reply, others), FINISHES[reply.finish])
         if self.with_usage:
             last += event({**self.head("chat.completion.chunk"), "choices": [], "usage": self.usage(reply)})
         return last + DONE
@@ -67,6 +69,17 @@ class Completion:
         """Tokens read and written."""
         read, written = token_counts(self.asked, reply)
         return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+
+    def told(self, reply: Reply, others: Sequence[Reply]) -> dict[str, Any]:
+        """What is said of an answer: the regions that it names, how likely it is right, whether that is enough, and how
+        many of the ``others`` say the same."""
+        shared = agreement_of(reply, others)
+        return {
+            "regions": self.regions(reply),
+            "confidence": None if reply.confidence is None else round(reply.confidence, 4),
+            "sure": reply.sure,
+            "agreement": None if shared is None else round(shared, 4),
+        }
 
     def regions(self, reply: Reply) -> list[dict[str, Any]]:
         """The regions that the answer names, in the form in which a request names them."""

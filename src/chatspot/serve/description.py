@@ -40,7 +40,15 @@ def reference(name: str) -> dict[str, Any]:
     return {"$ref": REFERENCE.format(model=name)}
 
 
-MESSAGE = shape(role={"const": "assistant"}, content=TEXT, regions=array(reference("RegionContent")))
+SHARE = {"anyOf": [{"type": "number", "minimum": 0, "maximum": 1}, {"type": "null"}]}
+MESSAGE = shape(
+    role={"const": "assistant"},
+    content=TEXT,
+    regions=array(reference("RegionContent")),
+    confidence=SHARE,
+    sure={"type": ["boolean", "null"]},
+    agreement=SHARE,
+)
 CHOICE = shape(
     index={"const": 0},
     message=MESSAGE,

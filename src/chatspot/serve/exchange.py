@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from starlette.responses import Response
@@ -49,19 +49,24 @@ class Exchange(Response):
         with self.service.admission.visit() as visit:
             asked = await self.service.read(engine, await body.read(visit), visit)
             stops = Stops(asked.chat.stop) if asked.chat.stop else None
-            job = Job(asked.prepared, bool(asked.chat.stream), started + self.limits.answer_s, stops)
-            async with submitted(job, scheduler, body):
+            deadline = started + self.limits.answer_s
+            job = Job(asked.prepared, bool(asked.chat.stream), deadline, stops)
+            beside = [Job(prepared, False, deadline, stops and Stops(asked.chat.stop)) for prepared in asked.beside]
+            async with submitted(job, beside, scheduler, body):
                 first = await next_event(job)
                 self.service.metrics.first_token.observe(time.monotonic() - started)
                 completion = Completion(asked, engine.name)
                 if isinstance(first, Reply) and not job.streaming:
+                    others = [await reply_of(each) for each in beside]
                     self.count(first, asked, started)
-                    whole = Response(as_json(completion.whole(first)), media_type="application/json")
+                    whole = Response(as_json(completion.whole(first, others)), media_type="application/json")
                     await whole(scope, receive, self.patient(send))
                 else:
-                    await self.stream(first, job, completion, started, self.patient(send))
+                    await self.stream(first, job, beside, completion, started, self.patient(send))
 
-    async def stream(self, first: str | Reply, job: Job, completion: Completion, started: float, send: Send) -> None:
+    async def stream(
+        self, first: str | Reply, job: Job, beside: list[Job], completion: Completion, started: float, send: Send
+    ) -> None:
         """The answer as events. What goes wrong from here on is an event too, for the status is sent."""
         await send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
         await send({"type": "http.response.body", "body": completion.first_event(), "more_body": True})
@@ -71,8 +76,9 @@ class Exchange(Response):
                 piece = completion.piece_event(found)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
                 found = await next_event(job)
+            others = [await reply_of(each) for each in beside]
             self.count(found, completion.asked, started)
-            last = completion.last_events(found)
+            last = completion.last_events(found, others)
         except Refusal as refusal:
             last = event(refusal.to_json()) + DONE
         await send({"type": "http.response.body", "body": last, "more_body": False})
@@ -99,20 +105,31 @@ class Exchange(Response):
 
 
 @asynccontextmanager
-async def submitted(job: Job, scheduler: Scheduler, body: Body) -> AsyncIterator[None]:
-    """The job with the scheduler, for as long as the client is there."""
+async def submitted(job: Job, beside: Sequence[Job], scheduler: Scheduler, body: Body) -> AsyncIterator[None]:
+    """The job, and those ``beside`` it, with the scheduler, for as long as the client is there."""
+    jobs = [job, *beside]
 
     async def watch() -> None:
         await body.until_gone()
-        job.events.put_nowait(ClientGone())
+        for each in jobs:
+            each.events.put_nowait(ClientGone())
 
     watching = asyncio.create_task(watch())
-    scheduler.submit(job)
+    for each in jobs:
+        scheduler.submit(each)
     try:
         yield
     finally:
-        scheduler.cancel(job)
+        for each in jobs:
+            scheduler.cancel(each)
         watching.cancel()
+
+
+async def reply_of(job: Job) -> Reply:
+    """The reply of a job that does not stream."""
+    found = await next_event(job)
+    assert isinstance(found, Reply)
+    return found
 
 
 async def next_event(job: Job) -> str | Reply:

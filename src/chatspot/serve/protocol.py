@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, WithJsonSchema
 
+from chatspot.engine.agreement import MOST_AROUND
 from chatspot.messages import Style
 from chatspot.serve.limits import LONGEST_STOP, MOST_MESSAGES, MOST_PARTS, MOST_STOPS
 
@@ -115,6 +116,9 @@ class AssistantMessage(Strict):
     role: Literal["assistant"]
     content: OtherContent
     regions: list[Any] | None = Field(None, description="no effect: regions are read from the text")
+    confidence: float | None = None
+    sure: bool | None = None
+    agreement: float | None = None
     refusal: None = None
     annotations: list[Any] | None = None
     audio: None = None
@@ -150,6 +154,9 @@ class ChatRequest(Strict):
     stop: StopTexts | None = Field(None, description="texts before which the answer ends")
     style: Style | None = Field(None, description='of every question that names none; "short" by default')
     region_text: bool | None = Field(None, description="whether <box>...</box> in texts is read as a region")
+    agreement: Annotated[int, Field(ge=0, le=MOST_AROUND)] | None = Field(
+        None, description="ask so many times more about slightly moved regions, beside it"
+    )
     n: Literal[1] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(None, description="no effect: answers are greedy")
     top_p: Annotated[float, Field(ge=0, le=1)] | None = Field(None, description="no effect: answers are greedy")

@@ -10,6 +10,7 @@ import pydantic_core
 from pydantic import ValidationError
 
 from chatspot.engine import Engine, Prepared, Request
+from chatspot.engine.agreement import around
 from chatspot.errors import ChatSpotError, MessageError, RegionError
 from chatspot.messages import Conversation, ImagePart, Message, Part, RegionPart, TextPart
 from chatspot.prompts import read_answer
@@ -32,20 +33,23 @@ from chatspot.serve.refusals import Refusal
 
 @dataclass(frozen=True)
 class Understood:
-    """A request with its pictures decoded. ``image`` is the picture that regions of the answer are read on."""
+    """A request with its pictures decoded. ``image`` is the picture that regions of the answer are read on, ``beside``
+    are the same requests about moved regions."""
 
     chat: ChatRequest
     request: Request
     image: int
+    beside: tuple[Request, ...] = ()
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that can be computed; ``image`` as in ``Understood``."""
+    """A request that can be computed; ``image`` and ``beside`` as in ``Understood``."""
 
     chat: ChatRequest
     prepared: Prepared
     image: int
+    beside: tuple[Prepared, ...] = ()
 
 
 def read_request(
@@ -64,20 +68,22 @@ def read_request(
     for number, message in enumerate(chat.messages):
         told.take(message, f"messages.{number}", chat.style or "short")
     pixels = [pixel_count(raw, limits.pixels, param) for raw, param in told.pictures]
-    hold(sum(pixels) * PIXEL_BYTES + (len(pixels) + told.regions) * VIEW_BYTES)
+    more = chat.agreement or 0
+    hold(sum(pixels) * PIXEL_BYTES + (len(pixels) + told.regions * (1 + more)) * VIEW_BYTES)
     images = tuple(decoded(raw, param) for raw, param in told.pictures)
     wanted = chat.max_completion_tokens or chat.max_tokens or limits.default_tokens
     try:
         request = Request(Conversation(tuple(told.messages)), images, min(wanted, limits.tokens))
     except MessageError as error:
         raise Refusal(400, "invalid_messages", str(error), param="messages") from error
-    return Understood(chat, request, told.pointed_at)
+    return Understood(chat, request, told.pointed_at, tuple(around(request, more)))
 
 
 def prepared(engine: Engine, understood: Understood) -> Asked:
     """The request made ready by the engine: prompt and views. Raises ``Refusal`` when it is too long."""
     try:
-        return Asked(understood.chat, engine.prepare(understood.request), understood.image)
+        ready, *beside = [engine.prepare(each) for each in (understood.request, *understood.beside)]
+        return Asked(understood.chat, ready, understood.image, tuple(beside))
     except MessageError as error:
         raise Refusal(400, "context_length_exceeded", str(error), param="messages") from error
 

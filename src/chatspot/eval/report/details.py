@@ -10,6 +10,7 @@ from typing import Any
 from chatspot.data.looking.card import columns
 from chatspot.data.looking.figures import SIZE_CLASSES, size_class
 from chatspot.eval.coco import COCO_CLASSES
+from chatspot.eval.confidence import CALIBRATED, graded, risk_at, risk_curve
 from chatspot.eval.measures import mean_intervals, mean_points, picture_draws, quantiles
 from chatspot.eval.report.runs import Run
 from chatspot.eval.tasks import Judged
@@ -88,7 +89,7 @@ def class_rows(run: Run) -> list[Row]:
     return rows
 
 
-def wilson(right: int, n: int) -> tuple[float, float]:
+def wilson(right: float, n: int) -> tuple[float, float]:
     """Wilson's 95 % interval of a share (1927): it stays within [0, 1] and holds for a handful of answers too."""
     share, spread = right / n, Z * Z / n
     middle = (share + spread / 2) / (1 + spread)
@@ -127,37 +128,37 @@ def risk_coverage(run: Run) -> Row | None:
     """Wrong answers among the most confident ones, against the share that is answered: a chart with its numbers.
 
     Answers are ranked by the probability of their whole token sequence. ``area`` is the mean risk over all coverages
-    (Geifman and El-Yaniv's AURC), ``random`` what a ranking that knows nothing gets. None where no answer has a
-    probability or all have the same one.
+    (AURC), ``random`` what a ranking that knows nothing gets; ``at`` what is right at some coverages, ``threshold``
+    what the calibration's does (``eval.confidence``). None where no answer has a probability or all have the same one.
     """
     import numpy as np
 
-    found = [
-        (prediction.logprob, judged.picture, 1 - points, prediction.id)
-        for prediction, judged in run.answered
-        if prediction.logprob is not None and (points := run.worth(judged)) is not None
-    ]
-    if len({logprob for logprob, *_ in found}) < 2:
+    found = sorted(graded(run.answered, run.single), key=lambda each: -each.logprob)
+    if len({each.logprob for each in found}) < 2:
         return None
-    found.sort(key=lambda each: (-each[0], each[3]))
-    wrong = np.array([each[2] for each in found])
-    curve = np.cumsum(wrong) / np.arange(1, len(wrong) + 1)
-    draws, rows = picture_draws([each[1] for each in found], CURVE_RESAMPLES)
-    weights = draws[:, [rows[each[1]] for each in found]]
+    known = run.result["confidence"]
+    logprobs, worths = (np.array([getattr(each, name) for each in found]) for name in ("logprob", "worth"))
+    curve, wrong = risk_curve(logprobs, worths), 1 - worths
+    draws, rows = picture_draws([each.picture for each in found], CURVE_RESAMPLES)
+    weights = draws[:, [rows[each.picture] for each in found]]
     covered = np.cumsum(weights, axis=1)
     lost = np.cumsum(weights * wrong, axis=1)
-    places = [math.ceil(share * len(wrong)) - 1 for share in COVERAGES]
     bounds = []
     for share in COVERAGES:
         at = (covered < np.ceil(share * covered[:, -1:])).sum(axis=1).clip(max=len(wrong) - 1)
         line = np.arange(len(draws))
         bounds.append(quantiles(lost[line, at] / np.maximum(covered[line, at], 1)))
-    values = [float(curve[place]) for place in places]
+    values = [risk_at(curve, share) for share in COVERAGES]
     top = min(1.0, math.ceil(10 * max(*values, *(high for _, high in bounds)) + 0.2) / 10)
     frame = Frame(0, 1, 0, top)
     band = [*zip(COVERAGES, (low for low, _ in bounds), strict=True)]
     band += [*zip(reversed(COVERAGES), (high for _, high in reversed(bounds)), strict=True)]
     overall = float(wrong.mean())
+    threshold = known["threshold"]
+    marks = []
+    if threshold is not None:
+        place = threshold["coverage"]
+        marks.append({"points": frame.line([(place, 0), (place, top)]), "css": "raw k2 d1"})
     step = 0.1 if top <= 0.6 else 0.2
     return {
         **frame.axes(
@@ -168,11 +169,48 @@ def risk_coverage(run: Run) -> Row | None:
         "lines": [
             {"points": frame.line([(0, overall), (1, overall)]), "css": "raw k1 d1"},
             {"points": frame.line([*zip(COVERAGES, values, strict=True)]), "css": "bold k0"},
+            *marks,
         ],
-        "area": float(curve.mean()),
+        "area": known["aurc"],
         "random": overall,
-        "half": 1 - float(curve[math.ceil(0.5 * len(wrong)) - 1]),
-        "n": len(wrong),
+        "at": [(float(share), right) for share, right in known["accuracy_at"].items()],
+        "threshold": threshold,
+        "n": len(found),
+    }
+
+
+def reliability_chart(run: Run) -> Row | None:
+    """What is right of the answers of like probability, against that probability; on the diagonal it is a share.
+
+    ``error`` is ECE, ``error_of_words`` that of the tokens' own probabilities, which are charted where there is no
+    calibration (``calibrated`` says which). None where no answer has a probability.
+    """
+    known = run.result["confidence"]
+    if known is None:
+        return None
+    frame = Frame(0, 1, 0, 1)
+    points = [(each["probability"], each["right"]) for each in known["reliability"]]
+    dots = []
+    for each in known["reliability"]:
+        low, high = wilson(each["right"] * each["n"], each["n"])
+        ((left, top), (_, lowest), (_, highest)) = (
+            frame.place(each["probability"], up) for up in (each["right"], low, high)
+        )
+        dots.append({"css": "k0", "left": 100 * left, "top": 100 * top, "low": 100 * lowest, "high": 100 * highest,
+                     "title": f"{each['n']:,} answers"})  # fmt: skip
+    shares = [(at / 4, f"{25 * at} %") for at in range(5)]
+    return {
+        **frame.axes(shares, shares),
+        "lines": [
+            {"points": frame.line([(0, 0), (1, 1)]), "css": "raw k1 d1"},
+            {"points": frame.line(points), "css": "bold k0"},
+        ],
+        "dots": dots,
+        "bins": known["reliability"],
+        "calibrated": known["probability"] == CALIBRATED,
+        "error": known["ece"],
+        "error_of_words": known["ece_of_words"],
+        "n": known["n"],
     }
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chatspot.data.saving import saved_whole
+from chatspot.engine.calibration import Calibration
 from chatspot.errors import DataError
 from chatspot.eval.matching import DEFAULT_RULE
 from chatspot.eval.report import details, overview
@@ -27,24 +28,31 @@ def write_report(
     photos: Path | None = None,
     title: str | None = None,
     matching: str = DEFAULT_RULE,
+    calibration: Calibration | None = None,
 ) -> None:
     """Write ``report_page`` to ``out``, whole or not at all. Raises ``DataError`` where it cannot be written."""
-    page = report_page(files, photos=photos, title=title, matching=matching)
+    page = report_page(files, photos=photos, title=title, matching=matching, calibration=calibration)
     with saved_whole(out, "report") as half:
         half.write_text(page, "utf-8")
 
 
 def report_page(
-    files: Sequence[Path], *, photos: Path | None = None, title: str | None = None, matching: str = DEFAULT_RULE
+    files: Sequence[Path],
+    *,
+    photos: Path | None = None,
+    title: str | None = None,
+    matching: str = DEFAULT_RULE,
+    calibration: Calibration | None = None,
 ) -> str:
     """The page as HTML text. With ``photos``, a folder, single answers are drawn on the photos found below it;
-    ``matching`` is the rule for matching free answers to classes (``eval.matching``).
+    ``matching`` is the rule for matching free answers to classes (``eval.matching``). ``calibration`` reads the
+    probabilities of the model that it was fitted for; nano's own are read by nano's.
 
     Raises ``DataError`` for predictions that cannot be read or scored, and where ``photos`` is no folder.
     """
     if photos is not None and not photos.is_dir():
         raise DataError(f"{photos} is no folder; give the folder in which the photos lie, or leave it out")
-    runs = open_runs(files, matching)
+    runs = open_runs(files, matching, calibration)
     places = Photos(photos)
     return rendered(
         __package__,
@@ -84,6 +92,7 @@ def run_parts(runs: Sequence[Run], photos: Photos) -> list[dict[str, Any]]:
             "sizes": details.size_rows(run),
             "groups": details.group_rows(run),
             "risk": details.risk_coverage(run),
+            "reliability": details.reliability_chart(run),
             "lengths": details.length_columns(run),
             "answers": details.answer_facts(run),
             "confusion": details.confusion(run),

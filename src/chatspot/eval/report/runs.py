@@ -9,7 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from chatspot.engine.calibration import Calibration
 from chatspot.errors import DataError
+from chatspot.eval.confidence import is_for, single_measure
 from chatspot.eval.matching import DEFAULT_RULE
 from chatspot.eval.predictions import Header, Prediction, PredictionsFile, read_predictions
 from chatspot.eval.score import score, with_matching
@@ -21,19 +23,20 @@ MOST_FULL = 4  # of so many runs each is told in full; of more, the first of eac
 
 @dataclass(frozen=True)
 class Run:
-    """One predictions file: its ``name`` and hash, its ``content``, the rule for ``matching`` answers to classes, and
-    whether it is told in ``full``."""
+    """One predictions file: its ``name`` and hash, its ``content``, the rule for ``matching`` answers to classes, the
+    model's ``calibration`` where it is this model's, and whether it is told in ``full``."""
 
     name: str
     sha256: str
     content: PredictionsFile
     matching: str = DEFAULT_RULE
     full: bool = True
+    calibration: Calibration | None = None
 
     @cached_property
     def result(self) -> dict[str, Any]:
         """What ``score`` says of it; of a run that is not told in full, only the means over answers."""
-        return score(self.content, self.matching, corpus=self.full)
+        return score(self.content, self.matching, corpus=self.full, calibration=self.calibration)
 
     @property
     def header(self) -> Header:
@@ -84,10 +87,7 @@ class Run:
     def single(self) -> str | None:
         """The measure by which single answers are right or wrong: the main one, or the first that is a mean where that
         is none (CIDEr); None where it is no share."""
-        points = next(iter(self.judged.values())).points
-        name = self.main if self.main in points else next(iter(points))
-        described = self.measure(name)
-        return name if described is None or described.unit == "share" else None
+        return single_measure(self.task, next(iter(self.judged.values())).points)
 
     def worth(self, judged: Judged) -> float | None:
         """What one answer gets, 0 to 1; None where it does not count."""
@@ -121,13 +121,21 @@ class Run:
         )
 
 
-def open_runs(files: Sequence[Path], matching: str = DEFAULT_RULE) -> list[Run]:
-    """The runs of predictions files, ``ordered``. Raises ``DataError`` for a file that cannot be read or scored, for
-    none at all, and for one that is given twice."""
+def open_runs(files: Sequence[Path], matching: str = DEFAULT_RULE, calibration: Calibration | None = None) -> list[Run]:
+    """The runs of predictions files, ``ordered``; those of the weights that ``calibration`` was fitted for have it.
+
+    Raises ``DataError`` for a file that cannot be read or scored, for none at all, and for one that is given twice.
+    """
     if not files:
         raise DataError("a report needs at least one predictions file; make one with 'chatspot eval predict'")
     runs = [
-        Run(file.name, hashlib.sha256(file.read_bytes()).hexdigest(), content, matching)
+        Run(
+            file.name,
+            hashlib.sha256(file.read_bytes()).hexdigest(),
+            content,
+            matching,
+            calibration=calibration if calibration and is_for(calibration, content.header) else None,
+        )
         for file in files
         for content in [read_predictions(file)]
     ]

@@ -213,7 +213,7 @@ class Reading {
       parts: tidied(parts.map(partOf)),
       picture: this.#idOf(picture),
       style,
-      answer: { text: String(answer.text), regions, checked: answer.checked, was: answer.was, state: answer.state },
+      answer: { ...answer, text: String(answer.text), regions },
     });
   }
 
@@ -256,7 +256,7 @@ function chipOf({ picture, id, number, name, colour, region }) {
   return { picture, id: String(id), number: Number(number) || 0, name: String(name ?? ""), colour: ink, region: checkedRegion(region) };
 }
 
-function turnOf({ parts, picture, style, answer: { text, regions, checked, was, state } }) {
+function turnOf({ parts, picture, style, answer: { text, regions, checked, was, state, confidence, sure } }) {
   if (!parts.length) throw new Error("it asks nothing");
   return {
     id: crypto.randomUUID(),
@@ -269,6 +269,8 @@ function turnOf({ parts, picture, style, answer: { text, regions, checked, was, 
       state: state === "stopped" ? "stopped" : "done",
       checked: ["right", "corrected"].includes(checked) ? checked : null,
       was: typeof was === "string" ? was : null,
+      confidence: Number.isFinite(confidence) ? confidence : null,
+      sure: typeof sure === "boolean" ? sure : null,
     },
   };
 }

@@ -13,9 +13,9 @@ import { Keeping } from "./keeping.js";
 import { listenToKeys } from "./keys.js";
 import { EXAMPLES, dataUrl, prepared } from "./pictures.js";
 import { Server } from "./server.js";
-import { MOST_PICTURES, answerParts, pictureNumber, pictureOf, tidied, titleOf } from "./session.js";
+import { MOST_PICTURES, answerParts, pictureNumber, pictureOf, reserveOf, tidied, titleOf } from "./session.js";
 import { Stage } from "./stage.js";
-import { offerThemes, showState } from "./state.js";
+import { offerModesty, offerThemes, showState } from "./state.js";
 import { Thread, answerLabel } from "./thread.js";
 
 const server = new Server();
@@ -273,7 +273,8 @@ async function answer(turn) {
   changed();
   keeping.now();
   const { state, text, error } = turn.answer;
-  say(state === "failed" ? error : `Answer: ${text}`);
+  const { before = "", after = "" } = (thread.modest && reserveOf(turn.answer)) || {};
+  say(state === "failed" ? error : `Answer: ${before}${text}${after}`);
   if (turn.answer.code === "invalid_api_key") await askForKey(turn);
 }
 
@@ -405,5 +406,9 @@ try {
   // a browser that keeps nothing
 }
 await keeping.begin();
+offerModesty((modest) => {
+  thread.modest = modest;
+  thread.showAll();
+});
 await showSession();
 await server.watch();

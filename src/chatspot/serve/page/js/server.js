@@ -68,8 +68,8 @@ export class Server extends EventTarget {
     }
   }
 
-  /** Ask; gives {text} for each piece of the answer, and in the end {regions, finish}. Throws AskError, or what
-   *  `signal` was aborted with. */
+  /** Ask; gives {text} for each piece of the answer, and in the end {regions, finish, confidence, sure}. Throws AskError,
+   *  or what `signal` was aborted with. */
   async *ask(body, signal) {
     const headers = { "content-type": "application/json" };
     if (this.key) headers.authorization = `Bearer ${this.key}`;
@@ -85,7 +85,9 @@ export class Server extends EventTarget {
         const choice = chunk.choices?.[0];
         if (choice?.delta?.content) yield { text: choice.delta.content };
         finish = choice?.finish_reason ?? finish;
-        if (choice?.finish_reason) yield { regions: choice.delta?.regions ?? [], finish };
+        if (!choice?.finish_reason) continue;
+        const { regions = [], confidence = null, sure = null } = choice.delta ?? {};
+        yield { regions, finish, confidence, sure };
       }
       if (!finish) throw new TypeError("the stream ended before the answer did");
     } catch (error) {

@@ -4,7 +4,8 @@
 //   picture: {id, name, type, width, height, regions: [entry of the canvas]}; its bytes are kept beside the session
 //   turn:    {id, picture, parts, style, answer}; `picture` is the one on the stage when it was asked
 //   part:    {text} or a chip {picture, id, number, name, colour, region}; `region` as it was asked
-//   answer:  {text, regions: [{picture, region}], state, checked, was}; `checked` is null, "right" or "corrected"
+//   answer:  {text, regions: [{picture, region}], state, checked, was, confidence, sure}; `checked` is null, "right" or
+//            "corrected"; `confidence` and `sure` are docs/api.md's, null or left out where the server does not say
 
 export const MOST_PICTURES = 8; // the server's own limit, see docs/api.md
 const WHOLE = { box: [0, 0, 1, 1] };
@@ -54,6 +55,13 @@ export function tidied(parts) {
 /** Whether a turn can stand in a conversation: it has an answer that says something. */
 export function isAnswered(turn) {
   return ["done", "stopped"].includes(turn.answer?.state) && turn.answer.text.trim() !== "";
+}
+
+/** The words before and after an answer that the server is not sure of: {before, after}; null for any other, and for one
+ *  that a person checked. */
+export function reserveOf({ state, text, sure, confidence, checked }) {
+  if (state !== "done" || sure !== false || checked || !text.trim()) return null;
+  return { before: "I can't tell; perhaps: ", after: ` (${Math.round(100 * confidence)} %)` };
 }
 
 /** An answer in parts: texts, and {picture, region} where it names regions. */

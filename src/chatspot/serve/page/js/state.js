@@ -46,3 +46,14 @@ export function offerThemes() {
     show(next);
   });
 }
+
+/** The choice whether answers that are likely wrong stand under a reserve; `choose` is told now and at each change. */
+export function offerModesty(choose) {
+  const box = at("modest");
+  box.checked = readSetting("chatspot.modest") !== "off";
+  choose(box.checked);
+  box.addEventListener("change", () => {
+    writeSetting("chatspot.modest", box.checked ? "on" : "off");
+    choose(box.checked);
+  });
+}

@@ -2,7 +2,7 @@
 
 import { chipContent, spokenChip } from "./chips.js";
 import { h, icon, iconButton } from "./dom.js";
-import { answerParts, isAnswered, pictureNumber } from "./session.js";
+import { answerParts, isAnswered, pictureNumber, reserveOf } from "./session.js";
 
 const NEAR_END = 80; // CSS pixels: so near to its end, the thread follows a growing answer
 const LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
@@ -13,8 +13,10 @@ export function answerLabel(at) {
 }
 
 /** Fires "chip" {turn, part, how: "over" | "out" | "press"}, "retry" {turn}, "check" {turn, right}, "correct" {turn,
- *  text}, "remove" {turn} and "picture" {picture}. `session()` is the session that is shown. */
+ *  text}, "remove" {turn} and "picture" {picture}. `session()` is the session that is shown; while `modest`, answers that
+ *  are likely wrong stand under a reserve. */
 export class Thread extends EventTarget {
+  modest = true;
   #list;
   #scroller;
   #latest;
@@ -106,6 +108,11 @@ export class Thread extends EventTarget {
   #answer(turn) {
     const { answer } = turn;
     const text = h("p", { class: "answer-text" }, ...this.#answerNodes(turn));
+    const reserve = this.modest ? reserveOf(answer) : null;
+    if (reserve) {
+      text.prepend(h("span", { class: "reserve" }, reserve.before));
+      text.append(h("span", { class: "reserve" }, reserve.after));
+    }
     const said = h("div", { class: "answer-said", "data-state": answer.state }, h("span", { class: "unseen" }, "Answer: "), text);
     if (answer.state === "waiting") {
       text.append(h("span", { class: "waiting" }, answer.waits ?? "Looking", h("span", { class: "dots", "aria-hidden": "true" })));
@@ -138,7 +145,8 @@ export class Thread extends EventTarget {
     const again = last ? iconButton("again", "Ask again", () => this.#emit("retry", { turn })) : null;
     const remove = iconButton("bin", "Remove this turn", () => this.#emit("remove", { turn }));
     const told = isAnswered(turn) ? [check, correct, copy] : [correct];
-    return h("div", { class: "actions row tight", role: "group", "aria-label": "With this answer" }, ...told, again, remove);
+    const given = { class: "actions row tight", role: "group", "aria-label": "With this answer" };
+    return h("div", given, ...told, again, remove, confidenceNode(answer));
   }
 
   /** Edit the answer in its place. */
@@ -171,4 +179,12 @@ export class Thread extends EventTarget {
     field.focus();
     field.select();
   }
+}
+
+/** How likely an answer is right, for people; null where the server does not say, and where a person corrected it. */
+function confidenceNode({ confidence, sure, checked }) {
+  if (typeof confidence !== "number" || checked === "corrected") return null;
+  const calibrated = typeof sure === "boolean";
+  const title = calibrated ? "How likely this is right, as measured" : "How sure the model is of its words";
+  return h("span", { class: "confidence", title }, h("span", { class: "unseen" }, `${title}: `), `${Math.round(100 * confidence)} %`);
 }
