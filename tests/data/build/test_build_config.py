@@ -9,6 +9,7 @@ import pytest
 
 from chatspot.data.build.config import find_folder, load_config, parse_config
 from chatspot.data.build.run import default_split
+from chatspot.data.dialogues.settings import DEFAULT_TASKS
 from chatspot.data.sources.table import SOURCES
 from chatspot.errors import DataError
 
@@ -79,3 +80,12 @@ def test_the_committed_configurations_name_sources_that_exist(file: Path) -> Non
         assert SOURCES[source.name].role != "evaluation"
     for source in (*parsed.sources, *parsed.evaluation):
         assert (source.split or default_split(SOURCES[source.name])) in SOURCES[source.name].files
+
+
+def test_nano_is_asked_for_every_ability_and_what_is_measured_stays_out() -> None:
+    """Each task is asked in stage 2, and beside each folder of photos stands its held-out part."""
+    nano = load_config(CONFIGS / "nano.yaml")
+    asked = {task for s in nano.sources if "instruct" in s.stages for task, share in s.dialogues.tasks.items() if share}
+    assert asked == set(DEFAULT_TASKS)
+    photos = {source.folder for source in nano.sources} - {"words", "plates", "cutouts"}  # these are drawn
+    assert {source.folder for source in nano.evaluation} == {f"../heldout/{folder}" for folder in photos}

@@ -154,6 +154,24 @@ def test_dialogues_hold_one_picture_and_at_most_so_many_turns() -> None:
     assert len(list(samples_of_record(subject, only("name", turns=3, dialogues=2)))) == 2
 
 
+@pytest.mark.parametrize(
+    ("points", "lengths"), [(None, [4]), (8, [4]), (5, [2, 2]), (4, [2, 2]), (3, [1, 1, 1, 1]), (1, [1, 1, 1, 1])]
+)
+def test_dialogues_hold_at_most_so_many_written_points(points: int | None, lengths: list[int]) -> None:
+    """A box is written with two; a question that has more stands alone."""
+    boxes = dict.fromkeys(("point_share", "polygon_share", "mask_share", "scribble_share"), 0.0)
+    samples = list(samples_of_record(record(*[DOG] * 4), only("name", points=points, **boxes)))
+    assert [len(sample.conversation.messages) // 2 for sample in samples] == lengths
+
+
+@pytest.mark.parametrize(("share", "points"), [("polygon_share", 4), ("mask_share", 8), ("scribble_share", 8)])
+def test_outlines_are_written_with_more_points(share: str, points: int) -> None:
+    outlines = record(*[outlined(10, 10, 60, 60, "dog")] * 3)
+    shares = {**dict.fromkeys(("point_share", "polygon_share", "mask_share", "scribble_share"), 0.0), share: 1.0}
+    for most, dialogues in ((3 * points, 1), (3 * points - 1, 2), (2 * points - 1, 3)):
+        assert len(list(samples_of_record(outlines, only("name", points=most, **shares)))) == dialogues
+
+
 def test_a_dialogue_of_several_tasks_says_so() -> None:
     subject = record(DOG, CAR, captions=("A dog .",))
     (sample,) = samples_of_record(subject, only("name", "caption", mixed_share=1.0))
@@ -431,6 +449,7 @@ def test_what_is_not_there_is_counted_too() -> None:
         ({"jitter": 1.0}, "jitter lies in"),
         ({"turns": 0}, "at least 1"),
         ({"dialogues": 0}, "at least 1"),
+        ({"points": 0}, "points is at least 1"),
         ({"hard_repeats": 0}, "hard_repeats"),
         ({"captions": -1}, "captions"),
         ({"colour_repeats": 0}, "colour_repeats"),

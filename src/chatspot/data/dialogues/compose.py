@@ -56,7 +56,7 @@ def samples_of_record(record: Record, settings: DialogueSettings, seed: int = 0)
     made = []
     for task, group in groups.items():
         rng.shuffle(group)
-        for number, dialogue in enumerate(packed(group, settings.turns)):
+        for number, dialogue in enumerate(packed(group, settings.turns, settings.points)):
             tasks = {turn.task for turn in dialogue}
             asked_for = tasks.pop() if len(tasks) == 1 else "dialogue"
             sample_id = f"{record.id}#{task}.{number}"

@@ -19,8 +19,10 @@ from chatspot.data.dialogues.names import COCO_NAMES, plain_name
 from chatspot.data.dialogues.settings import DialogueSettings
 from chatspot.data.dialogues.wording import UNCOUNTED, Value, clean_text, parts_of
 from chatspot.data.records import Record, RegionRecord
+from chatspot.messages import RegionPart
 from chatspot.messages.conversation import Part, Style
-from chatspot.regions import Region
+from chatspot.prompts.written import OUTLINE_CORNERS, written_points
+from chatspot.regions import Mask, Region, Scribble
 
 if TYPE_CHECKING:
     import numpy as np
@@ -152,20 +154,32 @@ def facts(kind: str, *subjects: object) -> frozenset[str]:
     return frozenset(f"{kind} {subject}" for subject in subjects)
 
 
-def packed(turns: Sequence[Turn], most: int) -> Iterator[tuple[Turn, ...]]:
-    """The turns as dialogues of at most ``most`` turns, in none of which a turn asks what was told before it."""
+def packed(turns: Sequence[Turn], most: int, points: int | None = None) -> Iterator[tuple[Turn, ...]]:
+    """The turns as dialogues of at most ``most`` turns and ``points`` written points (but for one turn of more), in
+    none of which a turn asks what was told before it."""
     dialogues: list[list[Turn]] = []
     told: list[set[str]] = []
+    written: list[int] = []
     for turn in turns:
+        length = points_of(turn)
         for at, dialogue in enumerate(dialogues):
-            if len(dialogue) < most and not turn.asks & told[at]:
+            fits = len(dialogue) < most and (points is None or written[at] + length <= points)
+            if fits and not turn.asks & told[at]:
                 dialogue.append(turn)
                 told[at] |= turn.tells
+                written[at] += length
                 break
         else:
             dialogues.append([turn])
             told.append(set(turn.tells))
+            written.append(length)
     yield from map(tuple, dialogues)
+
+
+def points_of(turn: Turn) -> int:
+    """The points that a turn's regions are written with: at most so many for a mask or a scribble."""
+    regions = [part.region for part in (*turn.question, *turn.answer) if isinstance(part, RegionPart)]
+    return sum(OUTLINE_CORNERS if isinstance(r, (Mask, Scribble)) else len(written_points(r)) for r in regions)
 
 
 def shown(places: Mapping[int, Region]) -> frozenset[str]:

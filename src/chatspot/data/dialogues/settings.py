@@ -32,7 +32,9 @@ class DialogueSettings:
     """How dialogues are made. All shares lie in [0, 1].
 
     ``tasks``: the share of the possible questions of each task that is asked; a task that is not named is not asked.
-    ``turns``: most questions in one dialogue. ``dialogues``: most dialogues about one picture, None for all.
+    ``turns``: most questions in one dialogue. ``points``: most points with which the regions of one dialogue are
+    written, None for any: each is about ten tokens, a box has 2, a polygon its corners, and one question may have more.
+    ``dialogues``: most dialogues about one picture, None for all.
     ``mixed_share``: share of pictures whose dialogues mix tasks; the others' have one task each.
     ``long_share``: share of questions that ask for a whole sentence, where an answer can be put both ways.
     ``first_share``: share of a family's first phrasing (the paper's evaluation questions stand first).
@@ -52,6 +54,7 @@ class DialogueSettings:
 
     tasks: Mapping[str, float] = field(default_factory=lambda: dict(DEFAULT_TASKS))
     turns: int = 5
+    points: int | None = None
     dialogues: int | None = None
     mixed_share: float = 0.5
     long_share: float = 0.2
@@ -89,10 +92,10 @@ class DialogueSettings:
             raise DataError(f"dialogue settings: {', '.join(forms)} together exceed 1; lower one of them")
         if not 0 <= self.jitter < 1:
             raise DataError(f"dialogue settings: jitter lies in [0, 1), got {self.jitter}")
-        if self.turns < 1 or (self.dialogues is not None and self.dialogues < 1):
-            raise DataError(
-                f"dialogue settings: turns and dialogues are at least 1, got {self.turns} and {self.dialogues}"
-            )
+        for name in ("turns", "points", "dialogues"):
+            most = getattr(self, name)
+            if most is not None and most < 1:
+                raise DataError(f"dialogue settings: {name} is at least 1, got {most}")
         if self.captions < 0 or self.hard_repeats < 1 or self.colour_repeats < 1:
             raise DataError("dialogue settings: captions is 0 or more, hard_repeats and colour_repeats at least 1, got "
                             f"{self.captions}, {self.hard_repeats} and {self.colour_repeats}")  # fmt: skip
