@@ -197,7 +197,7 @@ def test_a_ranking_that_knows_everything_has_no_risk_until_it_must(tmp_path: Pat
     found = risk_coverage(best)
     assert found is not None
     assert found["area"] == pytest.approx((1 / 7 + 2 / 8) / 8)
-    assert (found["random"], found["half"], found["n"]) == (0.25, 1.0, 8)
+    assert (found["random"], found["at"][0], found["n"]) == (0.25, (0.5, 1.0), 8)
     same = [{**each, "logprob": -1.0} for each in lines]
     (flat,) = open_runs([write(tmp_path / "b.jsonl", same)], WORDS)
     assert risk_coverage(flat) is None

@@ -226,6 +226,7 @@ VALID = [
         SMALL, region(mask={"counts": [1, 3], "size_wh": [2, 2]}), words("<box>0, 0</box>"), max_tokens=1, style="long"
     ),
     messages(user(SMALL, HELLO), {"role": "assistant", "content": "x", "regions": []}, user(HELLO)) | {"max_tokens": 1},
+    chat(SMALL, HELLO, region(box=[0.1, 0.1, 0.5, 0.5]), agreement=2, max_tokens=1),
 ]
 ODD = st.one_of(
     st.none(),

@@ -41,6 +41,7 @@ def engine(running: Running) -> ToldEngine:
     assert isinstance(found, ToldEngine)
     found.answers.clear()
     found.asked.clear()
+    found.logprob, found.calibration = 0.0, None
     found.flowing.set()
     return found
 

@@ -10,6 +10,7 @@ from threading import Event
 from types import SimpleNamespace
 
 from chatspot.engine import Batch, Growing, Prepared, Reply, Request
+from chatspot.engine.calibration import Calibration
 from chatspot.messages import RegionPart
 from chatspot.prompts import PromptSettings
 
@@ -20,12 +21,15 @@ PIECE_S = 0.01  # between two words
 class ToldEngine:
     """Answers with the next of ``answers``, word by word; without one it counts the regions of the question.
 
-    ``asked`` are the requests that came. While ``flowing`` is cleared, answers stop after their first word.
+    ``asked`` are the requests that came. While ``flowing`` is cleared, answers stop after their first word. Answers are
+    as probable as ``logprob`` says, and read by ``calibration``.
     """
 
     answers: deque[str] = field(default_factory=deque)
     asked: list[Request] = field(default_factory=list)
     flowing: Event = field(default_factory=Event)
+    logprob: float = 0.0
+    calibration: Calibration | None = None
     name: str = "told"
     device: str = "cpu"
     settings: PromptSettings = field(default_factory=PromptSettings)
@@ -57,6 +61,7 @@ class ToldEngine:
 class ToldAnswer:
     """An answer that grows by a word at a step."""
 
+    engine: ToldEngine
     words: list[str]
     said: int = 0
     read_until: int = 0
@@ -64,7 +69,9 @@ class ToldAnswer:
     @property
     def reply(self) -> Reply | None:
         done = self.said == len(self.words)
-        return Reply("".join(self.words), tuple(range(len(self.words))), 0.0, "end") if done else None
+        ids, engine = tuple(range(len(self.words))), self.engine
+        reply = Reply("".join(self.words), ids, engine.logprob, "end", calibration=engine.calibration)
+        return reply if done else None
 
     def read(self) -> str:
         new = "".join(self.words[self.read_until : self.said])
@@ -87,7 +94,8 @@ class ToldBatch:
 
     def join(self, prepared: Sequence[Prepared]) -> Sequence[Growing]:
         texts = [self.engine.text_for(entry.request) for entry in prepared]
-        new = [ToldAnswer([word + " " for word in text.split(" ")[:-1]] + [text.split(" ")[-1]]) for text in texts]
+        words = [[word + " " for word in text.split(" ")[:-1]] + [text.split(" ")[-1]] for text in texts]
+        new = [ToldAnswer(self.engine, each) for each in words]
         self.growing += new
         return new
 
