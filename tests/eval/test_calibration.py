@@ -174,7 +174,7 @@ def test_a_fit_is_near_what_was_drawn(tmp_path: Path) -> None:
     for at in (50, 150, 300, 450):
         assert found.probability(-0.05 * at) == pytest.approx(1 - at / 600, abs=0.1)
     assert found.risk <= 0.2
-    assert found.coverage == pytest.approx(0.4, abs=0.08)  # the mean of what falls from 1 to 0.6 is 0.8
+    assert found.coverage == pytest.approx(0.5, abs=0.02)  # 0, 10, 20, 30 and 40 % wrong in the first five tenths
     assert read_calibration(written(tmp_path / "c.json", found)) == found
 
 
@@ -265,4 +265,4 @@ def test_nanos_calibration_is_of_nanos_weights() -> None:
         assert found.model["files"][name] == sha256(file), (
             "nano's weights changed: predict on pictures kept from training, and run 'chatspot eval calibrate' again"
         )
-    assert all("heldout" not in str(each.get("data")) for each in found.predictions)
+    assert [each["command"] for each in found.predictions if "heldout" in each["command"]] == []

@@ -6,7 +6,8 @@ package::
     {"kind": "calibration", "format": 1, "score": "summed log-probability",
      "knots": [[-6.1, 0.08], [-0.9, 0.55], [-0.02, 0.97]], "threshold": 0.62, "risk": 0.2, "coverage": 0.55, "n": 1200,
      "model": {"name": "...", "files": {"...": "SHA-256"}},
-     "predictions": [{"name": "...", "sha256": "...", "task": "coco", "form": "box", "n": 800}]}
+     "predictions": [{"name": "...", "sha256": "...", "task": "coco", "form": "box", "command": "...",
+                      "n": 800}]}
 
 The answer's summed log-probability ranks right answers before wrong ones better than the mean of its tokens does
 (docs/bench.md, "Confidence").

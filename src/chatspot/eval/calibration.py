@@ -54,7 +54,7 @@ def calibrate(files: Sequence[Path], *, risk: float = RISK, matching: str = DEFA
         answers += found
         header = content.header
         sources.append({"name": file.name, "sha256": sha256, "task": header.task, "form": header.form,
-                        "data": header.data.get("folder"), "n": len(found)})  # fmt: skip
+                        "command": header.command, "n": len(found)})  # fmt: skip
     if len(answers) < LEAST_ANSWERS:
         raise DataError(f"{len(answers)} answers have a log-probability and are right or wrong; a calibration needs at "
                         f"least {LEAST_ANSWERS}")  # fmt: skip

@@ -116,9 +116,9 @@ class AssistantMessage(Strict):
     role: Literal["assistant"]
     content: OtherContent
     regions: list[Any] | None = Field(None, description="no effect: regions are read from the text")
-    confidence: float | None = None
-    sure: bool | None = None
-    agreement: float | None = None
+    confidence: float | None = Field(None, description="no effect")
+    sure: bool | None = Field(None, description="no effect")
+    agreement: float | None = Field(None, description="no effect")
     refusal: None = None
     annotations: list[Any] | None = None
     audio: None = None
