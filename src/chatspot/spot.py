@@ -60,7 +60,7 @@ class Answer:
     @property
     def modest(self) -> str:
         """The text, under a reserve where the answer is not ``sure``: "I can't tell; perhaps: cup (34 %)"."""
-        if self.sure is not False or self.confidence is None:
+        if self.sure is not False or self.confidence is None or not self.text.strip():
             return self.text
         return f"I can't tell; perhaps: {self.text} ({100 * self.confidence:.0f} %)"
 

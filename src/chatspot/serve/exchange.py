@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from starlette.responses import Response
@@ -49,24 +49,37 @@ class Exchange(Response):
         with self.service.admission.visit() as visit:
             asked = await self.service.read(engine, await body.read(visit), visit)
             stops = Stops(asked.chat.stop) if asked.chat.stop else None
-            deadline = started + self.limits.answer_s
-            job = Job(asked.prepared, bool(asked.chat.stream), deadline, stops)
-            beside = [Job(prepared, False, deadline, stops and Stops(asked.chat.stop)) for prepared in asked.beside]
-            async with submitted(job, beside, scheduler, body):
+            job = Job(asked.prepared, bool(asked.chat.stream), started + self.limits.answer_s, stops)
+            async with submitted(job, scheduler, body) as jobs:
                 first = await next_event(job)
                 self.service.metrics.first_token.observe(time.monotonic() - started)
                 completion = Completion(asked, engine.name)
                 if isinstance(first, Reply) and not job.streaming:
-                    others = [await reply_of(each) for each in beside]
+                    others = await self.others(asked, jobs, scheduler)
                     self.count(first, asked, started)
                     whole = Response(as_json(completion.whole(first, others)), media_type="application/json")
                     await whole(scope, receive, self.patient(send))
                 else:
-                    await self.stream(first, job, beside, completion, started, self.patient(send))
+                    await self.stream(first, jobs, scheduler, completion, started, self.patient(send))
+
+    async def others(self, asked: Asked, jobs: list[Job], scheduler: Scheduler) -> list[Reply]:
+        """The replies about moved regions, computed together once the answer is there: what all of them see is kept by
+        then, and nobody waits longer for the answer's first token."""
+        if not asked.beside:
+            return []
+        stop, deadline = asked.chat.stop, jobs[0].deadline
+        ready = await self.service.prepare(scheduler.engine, asked.beside)
+        beside = [Job(one, False, deadline, Stops(stop) if stop else None) for one in ready]
+        jobs += beside
+        for each in beside:
+            scheduler.submit(each)
+        found = [await next_event(each) for each in beside]
+        return [reply for reply in found if isinstance(reply, Reply)]
 
     async def stream(
-        self, first: str | Reply, job: Job, beside: list[Job], completion: Completion, started: float, send: Send
-    ) -> None:
+        self, first: str | Reply, jobs: list[Job], scheduler: Scheduler, completion: Completion, started: float,
+        send: Send,
+    ) -> None:  # fmt: skip
         """The answer as events. What goes wrong from here on is an event too, for the status is sent."""
         await send({"type": "http.response.start", "status": 200, "headers": STREAM_HEADERS})
         await send({"type": "http.response.body", "body": completion.first_event(), "more_body": True})
@@ -75,8 +88,8 @@ class Exchange(Response):
             while not isinstance(found, Reply):
                 piece = completion.piece_event(found)
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
-                found = await next_event(job)
-            others = [await reply_of(each) for each in beside]
+                found = await next_event(jobs[0])
+            others = await self.others(completion.asked, jobs, scheduler)
             self.count(found, completion.asked, started)
             last = completion.last_events(found, others)
         except Refusal as refusal:
@@ -105,9 +118,9 @@ class Exchange(Response):
 
 
 @asynccontextmanager
-async def submitted(job: Job, beside: Sequence[Job], scheduler: Scheduler, body: Body) -> AsyncIterator[None]:
-    """The job, and those ``beside`` it, with the scheduler, for as long as the client is there."""
-    jobs = [job, *beside]
+async def submitted(job: Job, scheduler: Scheduler, body: Body) -> AsyncIterator[list[Job]]:
+    """The job with the scheduler, for as long as the client is there, in a list that takes further ones."""
+    jobs = [job]
 
     async def watch() -> None:
         await body.until_gone()
@@ -115,21 +128,13 @@ async def submitted(job: Job, beside: Sequence[Job], scheduler: Scheduler, body:
             each.events.put_nowait(ClientGone())
 
     watching = asyncio.create_task(watch())
-    for each in jobs:
-        scheduler.submit(each)
+    scheduler.submit(job)
     try:
-        yield
+        yield jobs
     finally:
         for each in jobs:
             scheduler.cancel(each)
         watching.cancel()
-
-
-async def reply_of(job: Job) -> Reply:
-    """The reply of a job that does not stream."""
-    found = await next_event(job)
-    assert isinstance(found, Reply)
-    return found
 
 
 async def next_event(job: Job) -> str | Reply:

@@ -155,7 +155,7 @@ class ChatRequest(Strict):
     style: Style | None = Field(None, description='of every question that names none; "short" by default')
     region_text: bool | None = Field(None, description="whether <box>...</box> in texts is read as a region")
     agreement: Annotated[int, Field(ge=0, le=MOST_AROUND)] | None = Field(
-        None, description="ask so many times more about slightly moved regions, beside it"
+        None, description="ask so many times more about slightly moved regions"
     )
     n: Literal[1] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = Field(None, description="no effect: answers are greedy")

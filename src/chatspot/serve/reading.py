@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,7 +49,7 @@ class Asked:
     chat: ChatRequest
     prepared: Prepared
     image: int
-    beside: tuple[Prepared, ...] = ()
+    beside: tuple[Request, ...] = ()
 
 
 def read_request(
@@ -79,11 +79,16 @@ def read_request(
     return Understood(chat, request, told.pointed_at, tuple(around(request, more)))
 
 
-def prepared(engine: Engine, understood: Understood) -> Asked:
-    """The request made ready by the engine: prompt and views. Raises ``Refusal`` when it is too long."""
+def asked(engine: Engine, understood: Understood) -> Asked:
+    """The request with what the engine makes of it. Raises ``Refusal`` when it is too long."""
+    (ready,) = prepared(engine, [understood.request])
+    return Asked(understood.chat, ready, understood.image, understood.beside)
+
+
+def prepared(engine: Engine, requests: Sequence[Request]) -> list[Prepared]:
+    """Requests made ready by the engine: prompts and views. Raises ``Refusal`` when one is too long."""
     try:
-        ready, *beside = [engine.prepare(each) for each in (understood.request, *understood.beside)]
-        return Asked(understood.chat, ready, understood.image, tuple(beside))
+        return [engine.prepare(request) for request in requests]
     except MessageError as error:
         raise Refusal(400, "context_length_exceeded", str(error), param="messages") from error
 

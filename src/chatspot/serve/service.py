@@ -7,17 +7,17 @@ import hmac
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Thread
 from typing import Any, Literal, TypeAlias
 
-from chatspot.engine import Engine
+from chatspot.engine import Engine, Prepared, Request
 from chatspot.serve.admission import Admission, Visit
 from chatspot.serve.limits import RETRY_LOADING_S, Limits
 from chatspot.serve.metrics import Metrics
-from chatspot.serve.reading import Asked, prepared, read_request
+from chatspot.serve.reading import Asked, asked, prepared, read_request
 from chatspot.serve.refusals import Refusal
 from chatspot.serve.scheduler import Scheduler
 
@@ -109,7 +109,11 @@ class Service:
         understood = await loop.run_in_executor(
             self.reading, read_request, body, self.names, self.settings.limits, self.settings.region_text, visit.hold
         )
-        return await loop.run_in_executor(self.preparing, prepared, engine, understood)
+        return await loop.run_in_executor(self.preparing, asked, engine, understood)
+
+    async def prepare(self, engine: Engine, requests: Sequence[Request]) -> list[Prepared]:
+        """Further requests about pictures that were read, ready to be computed; a closing server still takes them."""
+        return await asyncio.get_running_loop().run_in_executor(self.preparing, prepared, engine, requests)
 
     @property
     def names(self) -> tuple[str, ...]:
