@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from chatspot.engine.kept import ViewKey, alike
 from chatspot.engine.local_engine import LocalEngine, Prompt
 from chatspot.engine.onnx.build import open_sessions
 from chatspot.engine.onnx.decoder import Decoder, OnnxLanes
+from chatspot.engine.onnx.huge_pages import use_huge_pages
 from chatspot.engine.onnx.session import Precision
 from chatspot.engine.onnx.stored import StoredTensors
 from chatspot.images import encoder_view
@@ -47,6 +49,7 @@ class OnnxEngine(LocalEngine):
         )
         self.built, self.tower_session, language = open_sessions(checkpoint, precision, self.text_limit)
         self.decoder = Decoder(language, StoredTensors(checkpoint))
+        Thread(target=use_huge_pages, daemon=True).start()  # takes as long as a question
 
     @property
     def name(self) -> str:
