@@ -224,7 +224,8 @@ def test_many_runs_give_curves_of_noise_tables_of_ways_and_forms_and_pairs(tmp_p
     for section in ("noise", "ways", "forms", "pairs", "provenance"):
         assert f'<section id="{section}">' in html
     assert html.count('class="run"><p class="kind">'.replace("><", ">\n<")) == 2  # the plainest run of each model
-    assert html.count('class="whisker') == 2 * 3  # two measures at three scales
+    noise = html.split('<section id="noise">')[1].split("</section>")[0]
+    assert noise.count('class="whisker') == 2 * 3  # two measures at three scales
     assert "63.9" in page.text  # the paper at s = 0.1
     other = compare(read_predictions(files[0]), read_predictions(files[-1]), WORDS)["measures"]["accuracy"]
     assert f"{100 * other['difference']:+.1f}" in page.text

@@ -32,7 +32,7 @@ def calibrated(engine: TorchEngine) -> Iterator[TorchEngine]:
 
 def asked(photo: Image.Image, **fields: Any) -> dict[str, Any]:
     """A question about a box."""
-    return chat(picture(photo), words("What?"), region(box=BOX), max_tokens=6, **fields)
+    return chat(picture(photo), words("What is "), region(box=BOX), max_tokens=6, **fields)
 
 
 @pytest.mark.parametrize("count", [-1, 9, 1.5, "2", True])
@@ -42,7 +42,8 @@ def test_counts_that_cannot_be(running: Running, photo: Image.Image, count: Any)
 
 
 def test_a_calibrated_answer_says_what_it_is_worth(running: Running, calibrated: TorchEngine, photo: Image.Image):
-    wanted = ChatSpot(calibrated).ask(photo, "What?", Box.from_normalized(*BOX), max_new_tokens=6, agreement=3)
+    box = Box.from_normalized(*BOX)
+    wanted = ChatSpot(calibrated).ask(photo, "What is {region}", box, max_new_tokens=6, agreement=3)
     plain = running.post(asked(photo)).json["choices"][0]["message"]
     assert (plain["content"], plain["sure"], plain["agreement"]) == (wanted.text, False, None)
     assert plain["confidence"] == pytest.approx(wanted.confidence, abs=1e-3)

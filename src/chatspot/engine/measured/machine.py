@@ -74,8 +74,8 @@ def peak_of_process() -> int | None:
 def read_bandwidth() -> float:
     """Bytes a second that this machine reads from memory, on as many threads as an engine computes with.
 
-    The memory has huge pages where the system gives them, which are read faster, by a sixth on a core (our measurement):
-    the ONNX engine's weights lie there (``huge_pages``), torch's in those of the usual size.
+    The memory has huge pages where the system gives them, which are read faster, by a sixth on a core (our
+    measurement): the ONNX engine's weights lie there (``huge_pages``), torch's in those of the usual size.
     """
     threads = thread_count()
     memory = mmap.mmap(-1, BUFFER_BYTES)
