@@ -91,7 +91,7 @@ export class Asking {
         part.type === "image" ? { type: "image_url", image_url: { url: urls[pictures.indexOf(part.picture)] } } : part);
       return { ...message, content }; // prettier-ignore
     });
-    for await (const { text, regions, ...told } of this.#server.ask({ model: "chatspot", messages: told }, signal)) {
+    for await (const { text, regions, ...known } of this.#server.ask({ model: "chatspot", messages: told }, signal)) {
       if (text !== undefined) {
         turn.answer.text += text;
         if (turn.answer.state === "waiting") {
@@ -101,7 +101,7 @@ export class Asking {
         continue;
       }
       const placed = regions.map(({ image, type, ...region }) => ({ picture: pictures[image], region }));
-      Object.assign(turn.answer, { regions: placed, state: "done", ...told });
+      Object.assign(turn.answer, { regions: placed, state: "done", ...known });
     }
   }
 }
