@@ -1,4 +1,4 @@
-"""``chatspot train``: the two stages."""
+"""``chatspot train``: the two stages, and that of nano's tower before them."""
 
 from __future__ import annotations
 
@@ -46,8 +46,25 @@ GpuMemory = Annotated[
     typer.Option("--gpu-gb", min=0.1, help="With --plan: on GPUs of so many GB, whatever this machine has."),
 ]
 Mean = Annotated[bool, typer.Option("--mean", help="With --after and --ship: ship the mean of both runs' weights.")]
-Share = Annotated[Path | None, typer.Option("--ship", help="Also write nano's two shipped files into this folder.")]
+Share = Annotated[Path | None, typer.Option("--ship", help="Also write nano's three shipped files into this folder.")]
 Checkpoint = Annotated[Path | None, typer.Option("--start", help="Checkpoint that answers; default: nano as it ships.")]
+
+
+@train_app.command()
+def tower(
+    recipe: RecipeFile, data: DataFolders, out: RunFolder,
+    start: Annotated[Path | None, typer.Option("--start", help="Checkpoint with nano's tower; default: as published.")] = None,
+    features: FeatureFolder = None,
+) -> None:  # fmt: skip
+    """Nano's stage before both: the late layers of its picture encoder learn what regions are."""
+    require_training()
+    from chatspot.train.tower.recipe import load_tower_recipe
+    from chatspot.train.tower.stage import TowerPlaces, train_tower
+
+    chosen = load_tower_recipe(recipe)
+    require_folders(data)
+    found = train_tower(chosen, TowerPlaces(tuple(data), out, features or out.parent / "early-maps", start))
+    typer.echo(f"{out / 'checkpoint'}: " + ", ".join(f"{what} {100 * share:.1f} %" for what, share in found.items()))
 
 
 @train_app.command()
@@ -126,11 +143,18 @@ def named_recipe(stage: str, file: Path, data: list[Path], changes: list[str]) -
     recipe = load_recipe(file, changes)
     if recipe.stage != stage:
         raise RecipeError(f"{file} is a recipe for 'chatspot train {recipe.stage}', not for '{stage}'")
+    require_folders(data)
+    return recipe
+
+
+def require_folders(data: list[Path]) -> None:
+    """``RecipeError`` for a --data that is no folder."""
+    from chatspot.errors import RecipeError
+
     for folder in data:
         if not folder.is_dir():
             raise RecipeError(f"--data {folder} is no folder: with a recipe, --data names folders above its sources; "
                               "leave the recipe out to train on a file of your own")  # fmt: skip
-    return recipe
 
 
 def run_stage(

@@ -26,6 +26,7 @@ B0_STAGES = (
 STEM_CHANNELS = 32  # the Lite variants scale neither stem nor head
 HEAD_CHANNELS = 1280
 MIDDLE_STAGES = (2, 4)  # the last stages at strides 8 and 16
+LATE = 4  # the first of the late stages, nine tenths of the weights and half of the work
 
 
 def scaled_channels(channels: int, width: float) -> int:
@@ -97,10 +98,28 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
         """Maps [B, C, H, W] of ``pixels`` [B, 3, S, S]: the head's at stride 32, then those at strides 8 and 16."""
+        middle, x = self.early(pixels)
+        head, last = self.late(x)
+        return head, middle, last
+
+    def early(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
+        """The map at stride 8, and what the late stages are given."""
         x = functional.relu6(self.stem(pixels))
-        middle = []
-        for index, stage in enumerate(self.stages):
+        for stage in list(self.stages)[: MIDDLE_STAGES[0] + 1]:
             x = stage(x)
-            if index in MIDDLE_STAGES:
-                middle.append(x)
-        return functional.relu6(self.head(x)), *middle
+        middle = x
+        for stage in list(self.stages)[MIDDLE_STAGES[0] + 1 : LATE]:
+            x = stage(x)
+        return middle, x
+
+    def late(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The head's map and that at stride 16, of what ``early`` hands over."""
+        x = last = self.stages[LATE](x)
+        for stage in list(self.stages)[LATE + 1 :]:
+            x = stage(x)
+        return functional.relu6(self.head(x)), last
+
+    def late_names(self) -> list[str]:
+        """The names of the late layers' weights: those that nano's own training changes."""
+        own = ("head.", *(f"stages.{number}." for number in range(LATE, len(self.stages))))
+        return [name for name in self.state_dict() if name.startswith(own)]

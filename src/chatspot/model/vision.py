@@ -35,8 +35,11 @@ def visual_tokens(model: LlavaForConditionalGeneration, raw: Tensor) -> Tensor:
 
 
 def tower_identity(model: LlavaForConditionalGeneration) -> str:
-    """A name for the tower's weights and reading, for keys of kept features: its class and a hash of one layer."""
+    """A name for the tower's weights and reading, for keys of kept features: its class and a hash of its weights, but
+    not of the standardisation, which raw features come before."""
     tower = model.model.vision_tower
-    first = next(p for p in tower.parameters() if p.dim() > 1)
-    digest = hashlib.sha256(first.detach().to(torch.float32).cpu().numpy().tobytes()).hexdigest()[:12]
-    return f"{type(tower).__name__}/{model.config.vision_config.image_size}/{digest}"
+    digest = hashlib.sha256()
+    for name, value in tower.state_dict().items():
+        if not name.startswith("feature_"):
+            digest.update(value.detach().to(torch.float32).cpu().contiguous().numpy().tobytes())
+    return f"{type(tower).__name__}/{model.config.vision_config.image_size}/{digest.hexdigest()[:12]}"
