@@ -140,13 +140,29 @@ def find_supports(dialogues: Sequence[Branch], cache: FeatureCache, reader: Line
                         found.lines.append(
                             (view, [IGNORED if len(p) > 1 else c for p, c in zip(pieces, classes, strict=True)])
                         )
-            elif text not in ("yes", "no") and len(text.split()) <= LONGEST_NAME and not text.endswith("."):
+            elif is_name(question, answer):
                 seen.append(found.number(text))
                 if view is not None:
                     found.names.append((view, seen[-1]))
         if seen and dialogue.views:
             found.wholes.append((dialogue.views[0], seen))
     return found
+
+
+def is_name(question: Message, answer: Message) -> bool:
+    """Whether an answer is what its view is called: short, no sentence, and neither a place, a number, a choice, a
+    colour nor yes or no, which say little or something else about the view."""
+    text = answer.text.strip()
+    asks_colour = any(word in question.text.lower() for word in ("colour", "color"))
+    return (
+        0 < len(text.split()) <= LONGEST_NAME
+        and not text.endswith(".")
+        and len(text) > 1
+        and text not in ("yes", "no")
+        and not text.isdecimal()
+        and not asks_colour
+        and not any(isinstance(part, RegionPart) for part in answer.parts)
+    )
 
 
 def turns(conversation: Conversation) -> Iterator[tuple[Message, Message]]:
