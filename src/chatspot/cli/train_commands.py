@@ -47,14 +47,14 @@ GpuMemory = Annotated[
 ]
 Mean = Annotated[bool, typer.Option("--mean", help="With --after and --ship: ship the mean of both runs' weights.")]
 Share = Annotated[Path | None, typer.Option("--ship", help="Also write nano's three shipped files into this folder.")]
+TowerStart = Annotated[Path | None, typer.Option("--start", help="Checkpoint with nano's tower; default: as published.")]
 Checkpoint = Annotated[Path | None, typer.Option("--start", help="Checkpoint that answers; default: nano as it ships.")]
 
 
 @train_app.command()
 def tower(
     recipe: RecipeFile, data: DataFolders, out: RunFolder,
-    start: Annotated[Path | None, typer.Option("--start", help="Checkpoint with nano's tower; default: as published.")] = None,
-    features: FeatureFolder = None,
+    start: TowerStart = None, features: FeatureFolder = None,
 ) -> None:  # fmt: skip
     """Nano's stage before both: the late layers of its picture encoder learn what regions are."""
     require_training()

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from chatspot.data.dialogues.colours import BASIC_TERMS
+from chatspot.data.dialogues.counting import countable
 from chatspot.data.dialogues.names import plain_name
 from chatspot.data.dialogues.region_turns import known_colour, named
 from chatspot.data.dialogues.scene import Scene
@@ -22,7 +23,6 @@ from chatspot.train.stream.reading import find
 from chatspot.train.tower.recipe import TowerRecipe, TowerSource
 
 COVERED = 0.3  # of a cell that a box covers, or of a box that a cell holds, before the cell shows its name (our choice)
-MOST_COUNTED = 7
 COUNTED_WINDOWS = 3  # of one class in a picture (our choice)
 COLOURS = tuple(BASIC_TERMS)
 
@@ -76,9 +76,7 @@ def shown_by(record: Record, source: TowerSource, names: dict[str, int], seed: i
 
 
 def counted(record: Record, rng: random.Random) -> Iterator[tuple[int, Box]]:
-    """Boxes around one to MOST_COUNTED neighbouring objects of a class, each with its count less one."""
-    from chatspot.eval.tasks.counting import countable  # moves to chatspot.data.dialogues.counting
-
+    """Boxes around one to MOST neighbouring objects of a class, each with its count less one."""
     together = defaultdict(list)
     for region in record.regions:
         if region.label:

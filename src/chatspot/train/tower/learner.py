@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from chatspot.data.dialogues.counting import MOST
 from chatspot.model.efficientnet_lite import EfficientNetLite
 from chatspot.model.sheet_tower import GRID
-from chatspot.train.tower.examples import COLOURS, MOST_COUNTED, Shown
+from chatspot.train.tower.examples import COLOURS, Shown
 
 WEIGHTS = {"name": 1.0, "colour": 0.4, "count": 0.4, "cells": 8.0}  # of the losses (our choice)
 SMOOTHING = 0.05  # of names (our choice)
@@ -37,7 +38,7 @@ class Learner(nn.Module):
         self.mean = nn.Parameter(torch.zeros(width), requires_grad=False)
         self.name = nn.Linear(2 * width, names)
         self.colour = nn.Linear(2 * width, len(COLOURS))
-        self.count = nn.Linear(2 * width, MOST_COUNTED)
+        self.count = nn.Linear(2 * width, MOST)
         self.cells = nn.Linear(width, names)
         self.dropout = dropout
         self.old: EfficientNetLite | None = copy.deepcopy(self.late).requires_grad_(False) if teacher else None
