@@ -64,7 +64,7 @@ def test_a_box_is_shown_as_it_is_in_the_picture(box: Box, size: tuple[int, int])
     ],
 )
 def test_windows_by_hand(box: tuple[int, int, int, int], expected: tuple[int, int, int, int]) -> None:
-    assert (MARGIN, LEAST_SIDE, MAX_ASPECT) == (0.1, 24, 2.0)
+    assert (MARGIN, LEAST_SIDE, MAX_ASPECT) == (0.25, 24, 2.0)
     found = region_window(Box.from_pixels(*box, size=(1000, 1000)), (1000, 1000))
     assert found == pytest.approx(expected, abs=1)
 

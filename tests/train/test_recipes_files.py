@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from chatspot.train.recipe import load_recipe
+from chatspot.train.tower.recipe import load_tower_recipe
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-RECIPES = sorted(file for file in CONFIGS.glob("*/*.yaml") if file.parent.name != "data")
+TOWER = CONFIGS / "chatspot-nano" / "tower.yaml"  # no stage of the paper's: it has a recipe of its own kind
+RECIPES = sorted(file for file in CONFIGS.glob("*/*.yaml") if file.parent.name != "data" and file != TOWER)
 PAPER = {"align": 2e-3, "instruct": 2e-5}  # learning rates, section 4.1
 
 
@@ -21,15 +23,25 @@ def test_all_of_them_are_looked_at() -> None:
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: f"{file.parent.name}/{file.name}")
 def test_it_opens_with_its_command_and_what_to_expect(file: Path) -> None:
     recipe = load_recipe(file)
+    says_how(file, recipe.stage)
+    assert recipe.low_rank.quantised == (file.name == "qlora.yaml")
+
+
+def test_the_towers_too() -> None:
+    says_how(TOWER, "tower")
+    assert load_tower_recipe(TOWER).teacher > 0
+
+
+def says_how(file: Path, stage: str) -> None:
+    """Check that a recipe's first lines are its command and what to expect."""
     head = []
     for line in file.read_text("utf-8").splitlines():
         if not line.startswith("# "):
             break
         head.append(line.removeprefix("# "))
-    assert head[0].startswith(f"chatspot train {recipe.stage} {file.relative_to(CONFIGS.parent)} --data ")
+    assert head[0].startswith(f"chatspot train {stage} {file.relative_to(CONFIGS.parent)} --data ")
     assert " --out " in head[0]
     assert len(" ".join(head[1:]).split()) >= 15
-    assert recipe.low_rank.quantised == (file.name == "qlora.yaml")
 
 
 @pytest.mark.parametrize("stage", PAPER)

@@ -47,7 +47,7 @@ GpuMemory = Annotated[
 ]
 Mean = Annotated[bool, typer.Option("--mean", help="With --after and --ship: ship the mean of both runs' weights.")]
 Share = Annotated[Path | None, typer.Option("--ship", help="Also write nano's three shipped files into this folder.")]
-TowerStart = Annotated[Path | None, typer.Option("--start", help="Checkpoint with nano's tower; default: as published.")]
+TowerStart = Annotated[Path | None, typer.Option("--start", help="Checkpoint with nano's tower; default: published.")]
 Checkpoint = Annotated[Path | None, typer.Option("--start", help="Checkpoint that answers; default: nano as it ships.")]
 
 
