@@ -127,7 +127,7 @@ def said(talk: list[Message], *views: View) -> Branch:
         (said(answered("a dog"), WHOLE), [], [(WHOLE, [1])]),
         (said(answered("a dog", "a cat"), WHOLE, FOCAL), [(FOCAL, 1), (FOCAL, 2)], [(WHOLE, [1, 2])]),
         (said(answered("yes", "It is a dog.", "one two three four five"), WHOLE, FOCAL), [], []),  # no names
-        (said(answered("3", "B", "no", " "), WHOLE, FOCAL), [], []),
+        (said(answered("3", "B", "no", "-"), WHOLE, FOCAL), [], []),
         (said([ask("What colour is this dog?", BOX), Message("assistant", (TextPart("red"),))], WHOLE, FOCAL), [], []),
         (said([ask("Where is it?"), Message("assistant", (TextPart("at "), RegionPart(BOX)))], WHOLE), [], []),
         (said([*answered("a dog"), ask("And?", images=0)], WHOLE, FOCAL), [(FOCAL, 1)], [(WHOLE, [1])]),  # unanswered

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
@@ -173,13 +174,21 @@ class FeatureCache:
             missing = [view for key, view in wanted.items() if key not in self.rows]
             missing.sort(key=lambda view: view.picture.name)  # views of one file stand together: it is opened once
             images = shown(missing, self.image_fit, bad)
+
+            def drawn() -> tuple[list[View], torch.Tensor] | None:
+                some = list(islice(images, chunk))
+                return ([view for view, _ in some], pixels([image for _, image in some])) if some else None
+
             try:
-                with Appended(self.data_file, self.key_file) as rows:
-                    while some := list(islice(images, chunk)):
+                # Views are opened and drawn one batch ahead, in a thread of their own: half as long as the tower takes.
+                with Appended(self.data_file, self.key_file) as rows, ThreadPoolExecutor(1) as ahead:
+                    coming = ahead.submit(drawn)
+                    while (ready := coming.result()) is not None:
+                        coming = ahead.submit(drawn)
                         with torch.inference_mode():
-                            batch = pixels([image for _, image in some]).contiguous(memory_format=torch.channels_last)
+                            batch = ready[1].contiguous(memory_format=torch.channels_last)
                             features = encode(batch).to(torch.float16).cpu().numpy()
-                        rows.add([view.key(self.identity) for view, _ in some], features)
+                        rows.add([view.key(self.identity) for view in ready[0]], features)
                         if progress:
                             progress(rows.count + len(bad), len(missing))
             except OSError as error:
