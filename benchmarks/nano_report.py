@@ -32,12 +32,13 @@ class Run:
     way: str | None = None
     noise: float = 0.0
     limit: int | None = None
+    folder: str | None = None  # of the photos; None for the task's own
 
     @property
     def name(self) -> str:
         """The stem of its files."""
         noise = f"s{self.noise:g}" if self.noise else None
-        return "-".join([self.task, self.form, *(each for each in (self.way, noise) if each)])
+        return "-".join([self.task, self.form, *(each for each in (self.way, noise, self.folder) if each)])
 
     @property
     def options(self) -> list[str]:
@@ -58,18 +59,21 @@ RUNS = (
     Run("count", "box"),
     Run("ground", "picture"),
     Run("names", "box"),
+    Run("names", "box", folder="clothing"),
     Run("words", "box"),
     Run("plates", "box"),
     *(Run("words", "box", way) for way in ("text", "crop")),
     Run("cocotext", "box"),
     Run("cocotext", "point"),
     Run("colour", "box"),
+    Run("colour", "box", folder="gar_bench"),
     Run("similarity", "box"),
     Run("similarity", "mask"),
     Run("choices", "box"),
     Run("choices", "mask"),
     Run("regioncaption", "box"),
     Run("imagecaption", "picture", limit=DRAWN),
+    Run("imagecaption", "picture", limit=DRAWN, folder="coco"),
 )
 
 
@@ -96,7 +100,7 @@ def main() -> None:
             continue
         answers = HERE / "predictions" / f"{given.name}-{run.name}.jsonl"
         model = ["--model", given.model] if given.model else []
-        data = given.photos / TASKS[run.task].folder
+        data = given.photos / (run.folder or TASKS[run.task].folder)
         start = time.perf_counter()
         chatspot("eval", "predict", *run.options, "--data", data, "--out", answers, "--batch", given.batch, *model)
         chatspot("eval", "score", answers, "--out", HERE / "results" / f"{given.name}-{run.name}.json")

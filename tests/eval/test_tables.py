@@ -28,6 +28,7 @@ def result(**changes) -> dict:
         "way": "focal",
         "noise": 0.0,
         "model": {"name": "chatspot-nano", "files": {}},
+        "data": {},
         "limit": None,
         "n": 1960,
         "errors": 0,
@@ -106,6 +107,16 @@ def test_a_brief_table_has_the_plainest_row_of_each_task():
     text = with_table(f"{BRIEF}\n{END}", found, "page")
     assert text == f"{BRIEF}\n{results_table([result(), words])}\n{END}"
     assert with_table(text, found, "page") == text
+
+
+def test_other_photos_than_the_tasks_own_are_named():
+    own = result(data={"folder": "coco"})
+    other = result(data={"folder": "voc2012"})
+    assert [row[1] for row in rows(results_table([own, other]))] == [
+        "name the object (COCO)",
+        "name the object (COCO): voc2012",
+    ]
+    assert len(rows(with_table(f"{BRIEF}\n{END}", [own, other, other], "page"))) == 2
 
 
 @pytest.mark.parametrize(

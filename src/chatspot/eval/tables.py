@@ -67,10 +67,11 @@ def results_table(results: Sequence[dict[str, Any]]) -> str:
 
 
 def plainest(results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first result of each model and task in the table's order: by box, in the model's own way, without noise."""
+    """The first result of each model, task and set of photos in the table's order: by box, in the model's own way,
+    without noise."""
     first: dict[tuple[str, str], dict[str, Any]] = {}
     for result in sorted(results, key=place):
-        first.setdefault((result["model"]["name"], result["task"]), result)
+        first.setdefault((result["model"]["name"], title(result)), result)
     return list(first.values())
 
 
@@ -86,7 +87,7 @@ def row(result: dict[str, Any]) -> list[str]:
     noise = f", s = {result['noise']:g}" if result["noise"] else ""
     return [
         str(result["model"]["name"]),
-        find_task(result["task"]).title,
+        title(result),
         result["form"] + noise,
         way_title(result["way"]),
         count,
@@ -96,6 +97,12 @@ def row(result: dict[str, Any]) -> list[str]:
         f"{100 * result['majority']['accuracy']:.1f}" if result["majority"] else "",
         in_unit(main["chance"], main["unit"]),
     ]
+
+
+def title(result: dict[str, Any]) -> str:
+    """What was asked, and of which photos if not the task's own: "name the object (own labels): clothing"."""
+    task, folder = find_task(result["task"]), result["data"].get("folder")
+    return task.title if folder in (task.folder, None) else f"{task.title}: {folder}"
 
 
 def way_title(name: str) -> str:
