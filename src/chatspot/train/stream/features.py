@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby, islice
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -25,10 +28,25 @@ from chatspot.images import encoder_view
 from chatspot.regions import Region
 from chatspot.train.stream.examples import Picture
 
+Result = TypeVar("Result")
+
 CHUNK = 4  # pictures that pass the tower together; larger batches are slower on CPUs (measured)
 KEY_BYTES = 21  # 20 hexadecimal digits and a line end
 FLUSH_EVERY = 32  # chunks between keys
 FOCAL_VERSION = 2  # raise when the focal view's or the sheet's pixels change: older kept features must not be read
+
+
+def side_by_side(jobs: Iterator[Callable[[], Result]], workers: int) -> Iterator[Result]:
+    """The jobs' results in their order. With several ``workers`` each is a thread of its own that computes with one
+    core: on CPUs that is faster than one job after the other on all cores, since none waits for another."""
+    if workers == 1:
+        yield from (job() for job in jobs)
+        return
+    with ThreadPoolExecutor(workers, initializer=partial(torch.set_num_threads, 1)) as threads:
+        running = deque(threads.submit(job) for job in islice(jobs, 2 * workers))
+        while running:
+            yield running.popleft().result()
+            running.extend(threads.submit(job) for job in islice(jobs, 1))
 
 
 @dataclass(frozen=True)
@@ -158,11 +176,12 @@ class FeatureCache:
         pixels: Callable[[list[Image.Image]], torch.Tensor],
         progress: Callable[[int, int], None] | None = None,
         chunk: int = CHUNK,
+        workers: int = 1,
     ) -> dict[View, str]:
         """Compute what is missing of ``views``; back come those whose picture cannot be decoded, with the reason.
 
         ``pixels`` turns pictures into [B, 3, S, S], ``encode`` these into features [B, tokens, features] for at most
-        ``chunk`` of them; ``progress(done, all)`` is told how far it is. Costs little where all is there.
+        ``chunk`` of them, ``workers`` such calls side by side; ``progress(done, all)`` is told how far it is. Costs little where all is there.
         ``TrainingError`` when the disk is full: what was computed is kept.
         """
         wanted = {view.key(self.identity): view for view in views}
@@ -175,20 +194,19 @@ class FeatureCache:
             missing.sort(key=lambda view: view.picture.name)  # views of one file stand together: it is opened once
             images = shown(missing, self.image_fit, bad)
 
-            def drawn() -> tuple[list[View], torch.Tensor] | None:
-                some = list(islice(images, chunk))
-                return ([view for view, _ in some], pixels([image for _, image in some])) if some else None
+            def drawn() -> Iterator[Callable[[], tuple[list[View], np.ndarray]]]:
+                while some := list(islice(images, chunk)):
+                    yield partial(computed, some)
+
+            def computed(some: list[tuple[View, Image.Image]]) -> tuple[list[View], np.ndarray]:
+                with torch.inference_mode():
+                    batch = pixels([image for _, image in some]).contiguous(memory_format=torch.channels_last)
+                    return [view for view, _ in some], encode(batch).to(torch.float16).cpu().numpy()
 
             try:
-                # Views are opened and drawn one batch ahead, in a thread of their own: half as long as the tower takes.
-                with Appended(self.data_file, self.key_file) as rows, ThreadPoolExecutor(1) as ahead:
-                    coming = ahead.submit(drawn)
-                    while (ready := coming.result()) is not None:
-                        coming = ahead.submit(drawn)
-                        with torch.inference_mode():
-                            batch = ready[1].contiguous(memory_format=torch.channels_last)
-                            features = encode(batch).to(torch.float16).cpu().numpy()
-                        rows.add([view.key(self.identity) for view in ready[0]], features)
+                with Appended(self.data_file, self.key_file) as rows:
+                    for done, features in side_by_side(drawn(), workers):
+                        rows.add([view.key(self.identity) for view in done], features)
                         if progress:
                             progress(rows.count + len(bad), len(missing))
             except OSError as error:

@@ -52,6 +52,7 @@ class KeptFeatures:
             pixels=lambda pictures: pixels_of(self.processor, pictures),
             progress=progress,
             chunk=CHUNK if device.type == "cpu" else GPU_CHUNK,
+            workers=torch.get_num_threads() if device.type == "cpu" else 1,
         )
 
     def read(self, views: Sequence[View]) -> Tensor:

@@ -121,7 +121,9 @@ class EarlyMaps:
 
         said = [0]
         with progress_bar("views", len(views)) as advance:
-            return self.cache.fill(views, encode, lambda some: pixels_of(self.processor, some), told, CHUNK)
+            return self.cache.fill(
+                views, encode, lambda some: pixels_of(self.processor, some), told, CHUNK, torch.get_num_threads()
+            )
 
     def read(self, views: Sequence[View]) -> Tensor:
         """Maps [views, channels, side, side], float32."""
