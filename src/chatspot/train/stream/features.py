@@ -181,8 +181,8 @@ class FeatureCache:
         """Compute what is missing of ``views``; back come those whose picture cannot be decoded, with the reason.
 
         ``pixels`` turns pictures into [B, 3, S, S], ``encode`` these into features [B, tokens, features] for at most
-        ``chunk`` of them, ``workers`` such calls side by side; ``progress(done, all)`` is told how far it is. Costs little where all is there.
-        ``TrainingError`` when the disk is full: what was computed is kept.
+        ``chunk`` of them, ``workers`` such calls side by side; ``progress(done, all)`` is told how far it is. Costs
+        little where all is there. ``TrainingError`` when the disk is full: what was computed is kept.
         """
         wanted = {view.key(self.identity): view for view in views}
         if all(key in self.rows for key in wanted):
