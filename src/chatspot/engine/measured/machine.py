@@ -78,9 +78,11 @@ def read_bandwidth() -> float:
     measurement): the ONNX engine's weights lie there (``huge_pages``), torch's in those of the usual size.
     """
     threads = thread_count()
-    memory = mmap.mmap(-1, BUFFER_BYTES)
     if hasattr(mmap, "MADV_HUGEPAGE"):
+        memory = mmap.mmap(-1, BUFFER_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # shared memory gets none
         memory.madvise(mmap.MADV_HUGEPAGE)
+    else:
+        memory = mmap.mmap(-1, BUFFER_BYTES)
     values = np.frombuffer(memory, np.int64)
     values[:] = 1  # pages that were never written are all the same one
     # "or" is the reduction that costs the processor least (our measurement); numpy lets other threads run meanwhile.
