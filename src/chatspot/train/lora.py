@@ -34,45 +34,50 @@ def add_lora(language_model: nn.Module, rank: int, alpha: int) -> None:
             parameter.data = parameter.data.to(dtype)
     for layer in language_model.modules():
         if isinstance(layer, LoraLayer) and type(layer.get_base_layer()) is nn.Linear:
-            layer.forward = partial(one_product, layer, layer.forward)  # type: ignore[method-assign]
+            layer.forward = partial(beside_in_place, layer, layer.forward)
 
 
-def one_product(layer: Any, beside: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """The layer's answer to ``x`` [..., in]: on a CPU by one product with the updated weight, elsewhere ``beside``,
-    which is PEFT's way: the product with the weight, and two thin ones beside it.
+def beside_in_place(layer: Any, beside: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """The layer's answer to ``x`` [..., in]: on a CPU with the update added in place, elsewhere ``beside``, PEFT's way.
 
-    Thin products are slow on CPUs: of a decoder layer of nano's size they take more time than the weight's own.
+    PEFT scales the update, adds it and keeps what it scaled: on CPUs reading and writing these takes longer than the
+    thin products themselves.
     """
     if x.device.type != "cpu":
         return beside(x)
     base, down, up = layer.get_base_layer(), layer.lora_A[ADAPTER].weight, layer.lora_B[ADAPTER].weight
-    product: Tensor = UpdatedProduct.apply(x, base.weight, down, up, layer.scaling[ADAPTER])  # type: ignore[no-untyped-call]
-    return product if base.bias is None else product + base.bias
+    out: Tensor = LowRankLinear.apply(x, base.weight, base.bias, down, up, layer.scaling[ADAPTER])
+    return out
 
 
-class UpdatedProduct(torch.autograd.Function):
-    """x (W + scale * B A)^T for x [..., in], W [out, in], A [r, in], B [out, r]; W has no gradient.
+class LowRankLinear(torch.autograd.Function):
+    """x W^T + bias + scale x A^T B^T for x [..., in], W [out, in], A [r, in], B [out, r]; W and bias have no gradient.
 
-    The sum is rounded to W's precision, as it is when the update is merged at the end. The order of products is that of
-    RunLoRA (arXiv 2312.03415), whose backward pass goes through W's gradient.
+    Source: LoRA, section 4.1.
     """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, down: Tensor, up: Tensor, scale: float) -> Tensor:
-        """The product [..., out]."""
-        updated = torch.addmm(weight.float(), up.float(), down.float(), alpha=scale).to(weight.dtype)
-        ctx.save_for_backward(x, updated, down, up)
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, down: Tensor, up: Tensor, scale: float
+    ) -> Tensor:
+        """The answer [..., out]."""
+        rows = x.flatten(0, -2)
+        thin = rows @ down.T  # [rows, r]
+        ctx.save_for_backward(x, weight, down, up, thin)
         ctx.scale = scale
-        return functional.linear(x, updated)
+        out = functional.linear(rows, weight, bias).addmm_(thin, up.T, alpha=scale)
+        return out.unflatten(0, x.shape[:-1])
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
         """Gradients of x, A and B."""
-        x, updated, down, up = ctx.saved_tensors
-        (gradient,) = gradients
-        of_weight = gradient.flatten(0, -2).T @ x.flatten(0, -2)  # [out, in]
-        of_x = gradient @ updated if ctx.needs_input_grad[0] else None
-        return of_x, None, ctx.scale * (up.T @ of_weight), ctx.scale * (of_weight @ down.T), None
+        x, weight, down, up, thin = ctx.saved_tensors
+        of_out = gradients[0].flatten(0, -2)
+        of_thin = (of_out @ up).mul_(ctx.scale)
+        of_x = None
+        if ctx.needs_input_grad[0]:
+            of_x = (of_out @ weight).addmm_(of_thin, down).unflatten(0, x.shape[:-1])
+        return of_x, None, None, of_thin.T @ x.flatten(0, -2), (of_out.T @ thin).mul_(ctx.scale), None
 
 
 def quantise(language_model: nn.Module) -> None:
