@@ -46,7 +46,7 @@ GpuMemory = Annotated[
     typer.Option("--gpu-gb", min=0.1, help="With --plan: on GPUs of so many GB, whatever this machine has."),
 ]
 Mean = Annotated[bool, typer.Option("--mean", help="With --after and --ship: ship the mean of both runs' weights.")]
-Share = Annotated[Path | None, typer.Option("--ship", help="Also write nano's two shipped files into this folder.")]
+Share = Annotated[Path | None, typer.Option("--ship", help="Also write nano's three shipped files into this folder.")]
 TowerStart = Annotated[Path | None, typer.Option("--start", help="Checkpoint with nano's tower; default: published.")]
 Checkpoint = Annotated[Path | None, typer.Option("--start", help="Checkpoint that answers; default: nano as it ships.")]
 

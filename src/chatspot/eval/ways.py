@@ -81,7 +81,7 @@ def with_views(conversation: Conversation, images: Images) -> Shown:
 
 
 def cropped(conversation: Conversation, images: Images) -> Shown:
-    """The focal view's window (the box and a tenth of its sides around it) in the picture's place, nothing dimmed."""
+    """The focal view's window (the box and a quarter of its sides around it) in the picture's place, nothing dimmed."""
     regions = named_regions(conversation)
     if not regions:
         return conversation, images

@@ -19,7 +19,7 @@ from PIL import Image
 
 from chatspot.regions import Box, Point, Region
 
-MARGIN = 0.1  # of the box's side, on each side (our choice, see PAPER.md)
+MARGIN = 0.25  # of the box's side, on each side (our choice, see PAPER.md)
 MAX_ASPECT = 2.0
 LEAST_SIDE = 24  # pixels
 POINT_WINDOW = 0.4

@@ -1,9 +1,9 @@
 """chatspot-nano, the embedded default: EfficientNet-Lite2 and PP-OCRv6 + one linear layer + SmolLM2-135M-Instruct.
 
-The published weights are converted once into a stock LLaVA checkpoint, with our trained projector and low-rank update
-merged in, under the user's cache folder. A conversion that is interrupted leaves no checkpoint; the next start begins
-anew. The folder's name carries a hash of everything it was made from. Finding it takes no torch; making it does
-(``nano_assembly``).
+The published weights are converted once into a stock LLaVA checkpoint under the user's cache folder, with our trained
+parts in it: the tower's late layers, the projector and a low-rank update. A conversion that is interrupted leaves no
+checkpoint; the next start begins anew. The folder's name carries a hash of everything it was made from. Finding it
+takes no torch; making it does (``nano_assembly``).
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 
@@ -20,11 +21,15 @@ from chatspot.prompts import PromptSettings, template_source
 
 FORMAT = 2  # raise when the conversion changes
 SETTINGS = PromptSettings(template="chatspot-nano", version=1, focal_view=True, spell_quotes=True, image_fit="sheet")
-SHIPPED = {"projector": "nano-projector.safetensors", "lora": "nano-lora.safetensors"}
+SHIPPED = {
+    "tower": "nano-tower.safetensors",
+    "projector": "nano-projector.safetensors",
+    "lora": "nano-lora.safetensors",
+}
 
 
 def shipped_file(part: str) -> Path | None:
-    """Our trained part ("projector" or "lora") inside the installed package, or None before there is one."""
+    """Our trained part ("tower", "projector" or "lora") inside the installed package, or None before there is one."""
     path = Path(str(resources.files("chatspot").joinpath("weights", SHIPPED[part])))
     return path if path.is_file() else None
 
@@ -51,12 +56,13 @@ def nano_checkpoint(*, trained: bool = True) -> Path:
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:12]
     folder = cache_folder() / f"nano-{key}"
     if not (folder / "config.json").is_file():
-        build_once(folder, parts["projector"], parts["lora"])
+        build_once(folder, parts)
     return folder
 
 
-def build_once(folder: Path, projector: Path | None, lora: Path | None) -> None:
-    """Assemble and save the checkpoint at ``folder``: one process at a time, by a rename at the end."""
+def build_once(folder: Path, parts: Mapping[str, Path | None]) -> None:
+    """Assemble and save the checkpoint at ``folder``, with the trained ``parts`` that are given: one process at a time,
+    by a rename at the end."""
     import torch
     from filelock import FileLock
 
@@ -69,5 +75,5 @@ def build_once(folder: Path, projector: Path | None, lora: Path | None) -> None:
             return  # another process was faster
         for remains in folder.parent.glob(f".{folder.name}.*"):  # of a conversion that was killed
             shutil.rmtree(remains, ignore_errors=True)
-        model, processor = assemble_nano(projector, lora)
+        model, processor = assemble_nano(**parts)
         save_checkpoint(folder, torch.nn.Module.to(model, torch.bfloat16), processor, SETTINGS)

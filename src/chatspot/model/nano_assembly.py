@@ -33,7 +33,7 @@ IMAGE_MEAN, IMAGE_STD = [127 / 255] * 3, [128 / 255] * 3
 
 
 def assemble_nano(
-    projector: Path | None = None, lora: Path | None = None
+    tower: Path | None = None, projector: Path | None = None, lora: Path | None = None
 ) -> tuple[LlavaForConditionalGeneration, LlavaProcessor]:
     """Nano in float32 from the published weights, with our trained parts where they are given."""
     metadata, tensors = gguf.read_gguf(language_weights())
@@ -45,7 +45,10 @@ def assemble_nano(
     state = {f"language_model.{k}": torch.from_numpy(v) for k, v in gguf.llama_state_dict(metadata, tensors).items()}
     rows = state["language_model.embed_tokens.weight"]
     state["language_model.embed_tokens.weight"] = torch.cat([rows, new_token_rows(rows, tokenizer)])
-    state |= {f"vision_tower.picture.{name}": value for name, value in picture_state_dict(picture_weights()).items()}
+    picture = picture_state_dict(picture_weights())
+    if tower:
+        picture |= {name: value.float() for name, value in read_tensors(tower).items()}
+    state |= {f"vision_tower.picture.{name}": value for name, value in picture.items()}
     state |= {f"vision_tower.line.{name}": value for name, value in text_line_state_dict(line_weights()).items()}
     state |= projector_state_dict(config, projector)
     model.model.load_state_dict(state, strict=False)

@@ -1,4 +1,4 @@
-"""Nano's trained parts as the two small files that travel inside the package."""
+"""Nano's trained parts as the three small files that travel inside the package."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from chatspot.model.projector import read_linear
 
 
 def ship_nano(runs: Sequence[Path], target: Path) -> Iterator[Path]:
-    """Write the projector (float16, with the tower's standardisation) and the low-rank update of a finished instruct
-    run into ``target``; yields the two files. Of several runs that went on one after the other, the mean of their
-    weights is written (a "model soup", arXiv 2203.05482). The files' metadata hold the recipes that made them."""
+    """Write three files into ``target`` and yield them: the tower's late layers (bfloat16), the projector (float16,
+    with the tower's standardisation) and the low-rank update of a finished instruct run. Of several runs that went on
+    one after the other, the mean of their weights is written (a "model soup", arXiv 2203.05482). The files' metadata
+    hold the recipes that made them."""
     for run in runs:
         if not (run / "lora.safetensors").is_file():
             raise CheckpointError(
@@ -29,11 +30,19 @@ def ship_nano(runs: Sequence[Path], target: Path) -> Iterator[Path]:
     recipes = [json.loads((run / "recipe.json").read_text("utf-8")) for run in runs]
     facts = {"recipe": json.dumps(recipes[0] if len(recipes) == 1 else recipes, separators=(",", ":"))}
     target.mkdir(parents=True, exist_ok=True)
+    yield written(late_layers_of(runs[0]), target / SHIPPED["tower"], {"format": "pt"})
     yield written(mean_of([projector_of(run) for run in runs]), target / SHIPPED["projector"], facts)
     with safe_open(runs[0] / "lora.safetensors", framework="pt") as file:
         scale = file.metadata()["scale"]
     updates = [load_file(run / "lora.safetensors") for run in runs]
     yield written(mean_of(updates), target / SHIPPED["lora"], {"format": "pt", "scale": scale})
+
+
+def late_layers_of(run: Path) -> dict[str, Tensor]:
+    """The tensors of the late layers of the run's picture encoder, which both stages freeze."""
+    picture = load_checkpoint(run / "checkpoint").model.model.vision_tower.picture
+    state = picture.state_dict()
+    return {name: state[name].bfloat16() for name in picture.late_names()}
 
 
 def projector_of(run: Path) -> dict[str, Tensor]:
