@@ -104,8 +104,11 @@ def test_the_same_answers_through_a_server_over_it(far: Running, remote: RemoteE
     with serving(lambda: remote) as near:
         direct, through = far.post(body), near.post(body)
         assert (direct.status, through.status) == (200, 200)
+        expected = direct.json
+        for choice in expected["choices"]:
+            choice["message"]["confidence"] = None  # how sure a remote model is is not known
         for name in ("choices", "usage", "model"):
-            assert through.json[name] == direct.json[name]
+            assert through.json[name] == expected[name]
         with near.client() as client:
             listed = [model.id for model in client.models.list()]
             pieces = list(client.chat.completions.create(**body, stream=True, stream_options={"include_usage": True}))

@@ -50,6 +50,7 @@ def talked(site: Site, engine: ToldEngine) -> None:
 def exported(site: Site, folder: Path, *, checked_only: bool) -> Path:
     """The session's zip, unpacked."""
     site.page.locator("#open-sessions").click()
+    site.page.locator("#sessions").wait_for()  # set_checked reads the box's state before the drawer has set it
     site.page.locator("#checked-only").set_checked(checked_only)
     with site.page.expect_download() as download:
         site.page.locator("#export").click()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from chatspot.data.dialogues.counting import MOST
-from chatspot.model.efficientnet_lite import EfficientNetLite
+from chatspot.model.efficientnet_lite import MIDDLE_STAGES, EfficientNetLite
 from chatspot.model.sheet_tower import GRID
 from chatspot.train.tower.examples import COLOURS, Shown
 
@@ -33,7 +33,7 @@ class Learner(nn.Module):
         for number in range(len(self.late.stages)):
             if not any(name.startswith(f"stages.{number}.") for name in picture.late_names()):
                 self.late.stages[number] = nn.Identity()
-        width = picture.map_channels - picture.stages[2][-1].project.out_channels  # type: ignore[index,union-attr,operator]
+        width = picture.map_channels - picture.stages[MIDDLE_STAGES[0]][-1].project.out_channels  # type: ignore[index]
         self.scale = nn.Parameter(torch.ones(width), requires_grad=False)
         self.mean = nn.Parameter(torch.zeros(width), requires_grad=False)
         self.name = nn.Linear(2 * width, names)

@@ -26,9 +26,10 @@ from torch import Tensor, nn
 
 from chatspot.data.saving import saved_whole, write_whole
 from chatspot.errors import RecipeError, TrainingError
+from chatspot.images.sheet import SIDE
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from chatspot.model.nano import nano_checkpoint
-from chatspot.model.sheet_tower import SIDE, SheetTower
+from chatspot.model.sheet_tower import SheetTower
 from chatspot.model.vision import tower_identity
 from chatspot.model.weights import picture_weights
 from chatspot.progress import progress_bar
@@ -169,7 +170,7 @@ def run_steps(learner: Learner, recipe: TowerRecipe, data: TowerData, early: Ear
             advance()
             if (step + 1) % recipe.judge_every == 0 or step + 1 == total:
                 found = judged(learner, data.held, early)
-                line = {"step": step + 1, "of": total, "seconds": round(time.monotonic() - started)}
+                line: dict[str, float] = {"step": step + 1, "of": total, "seconds": round(time.monotonic() - started)}
                 line |= {
                     f"loss_{what}": round(value / sums["steps"], 4) for what, value in sums.items() if what != "steps"
                 }

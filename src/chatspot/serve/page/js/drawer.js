@@ -34,8 +34,11 @@ export class Drawer extends EventTarget {
 
   /** Show the drawer. */
   async show() {
+    if (this.#dialog.open) return;
     await this.#keeping.now();
-    const { session } = this.#keeping;
+    await this.#list();
+    if (this.#dialog.open) return; // asked for twice
+    const { session } = this.#keeping; // from here on at once: what a person sets in the drawer stays
     at("session-name").value = session.title;
     at("session-name").placeholder = titleOf(session);
     const [checked, all] = [trainedTurns(session, true).length, trainedTurns(session, false).length];
@@ -44,8 +47,7 @@ export class Drawer extends EventTarget {
     at("checked-only").disabled = !checked;
     at("checked-count").textContent = `(${checked} of ${all})`;
     at("export").disabled = !session.pictures.length;
-    await this.#list();
-    if (!this.#dialog.open) this.#dialog.showModal();
+    this.#dialog.showModal();
   }
 
   async #list() {
