@@ -254,6 +254,23 @@ def stepping(items: Iterable[T], step: Callable[[], None]) -> Iterator[T]:
 
 
 @data_app.command()
+def keep(
+    photos: Annotated[Path, typer.Option(help="Folder of folders of region JSON lines.")],
+    out: Annotated[Path, typer.Option(help="Where the kept pictures are copied to.")],
+    share: Annotated[float, typer.Option(min=0, max=1, help="Of the pictures of each folder.")] = 0.05,
+    seed: Seed = 0,
+) -> None:
+    """Keep some pictures back from training, to calibrate by: copy a share of them.
+
+    A build leaves them out where its configuration lists their folders under "evaluation" and it runs with --drop-leaks.
+    """
+    from chatspot.data.keeping import keep_back
+
+    for name, count in keep_back(photos, out, share, seed).items():
+        typer.echo(f"{out / name}: {count} pictures")
+
+
+@data_app.command()
 def draw(
     photos: Annotated[Path, typer.Option(help="Folder of training photo folders (coco, voc2012, ...).")],
     out: Annotated[Path, typer.Option(help="Where the folders words, plates and cutouts are written.")],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from chatspot.data.dialogues.counting import countable
 from chatspot.data.dialogues.names import plain_name
 from chatspot.data.dialogues.region_turns import known_colour, named
 from chatspot.data.dialogues.scene import Scene
+from chatspot.data.keeping import is_kept
 from chatspot.data.records import Record, read_records
 from chatspot.model.sheet_tower import GRID
 from chatspot.regions import Box
@@ -53,7 +53,7 @@ def tower_data(recipe: TowerRecipe, data: Sequence[Path]) -> TowerData:
     for source in recipe.sources:
         folder = find(source.folder, data, holding="annotations.jsonl")
         for record in read_records(folder):
-            held = zlib.crc32(f"{recipe.seed}/{record.id}".encode()) % 10_000 < recipe.held_share * 10_000
+            held = is_kept(record.id, recipe.held_share, recipe.seed)
             (found.held if held else found.learnt).extend(shown_by(record, source, found.names, recipe.seed))
     return found
 
