@@ -262,7 +262,7 @@ def keep(
 ) -> None:
     """Keep some pictures back from training, to calibrate by: copy a share of them.
 
-    A build leaves them out where its configuration lists their folders under "evaluation" and it runs with --drop-leaks.
+    A build with --drop-leaks leaves them out where its configuration lists their folders under "evaluation".
     """
     from chatspot.data.keeping import keep_back
 
