@@ -12,7 +12,7 @@ import typer
 
 from chatspot.cli import options
 from chatspot.cli.browsing import open_page
-from chatspot.cli.chat import Talk, talk, typed_lines
+from chatspot.cli.chat import Talk, is_calibrated, talk, typed_lines
 from chatspot.cli.pointing import typed_region
 from chatspot.cli.serve_commands import serving
 from chatspot.errors import ChatSpotError
@@ -121,4 +121,5 @@ def print_answers(save_overlay: Path, model: str | None, device: str, engine: op
     if sys.stdin.isatty():
         typer.echo(f"\nNow ask about {PHOTO}, {image.width} x {image.height} pixels. /help says how to point, "
                    "/quit leaves.")  # fmt: skip
-        raise typer.Exit(talk(Talk(spot.chat(image)), typed_lines(True), keep_code=False))
+        terminal = Talk(spot.chat(image), modest=is_calibrated(spot.engine))
+        raise typer.Exit(talk(terminal, typed_lines(True), keep_code=False))

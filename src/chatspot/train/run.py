@@ -26,6 +26,7 @@ from rich.console import Console
 from torch import nn
 
 from chatspot.data.saving import write_whole
+from chatspot.data.strict import Strict
 from chatspot.errors import RecipeError
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
 from chatspot.model.freezing import freezing_table, part_rows
@@ -97,17 +98,23 @@ def train(
 def claim_run(recipe: Recipe, places: Places, world: World) -> None:
     """Make the run folder, or check that it is this recipe's own."""
     problem = None
-    resolved, file = recipe.model_dump_json(indent=2), places.run / "recipe.json"
     if world.first:
         try:
-            places.run.mkdir(parents=True, exist_ok=True)
-            if file.is_file() and file.read_text("utf-8") != resolved:
-                problem = RecipeError(f"{places.run} holds a run of another recipe (see {file}); choose another --out")
-            else:
-                write_whole(file, resolved)
-        except OSError as error:
-            problem = RecipeError(f"the run folder {places.run} cannot be written ({error}); choose another --out")
+            claim_folder(places.run, recipe)
+        except RecipeError as error:
+            problem = error
     world.agree(problem)
+
+
+def claim_folder(run: Path, recipe: Strict) -> None:
+    """Make the run folder with the recipe in it. ``RecipeError`` when it holds another's, or cannot be written."""
+    resolved, file = recipe.model_dump_json(indent=2), run / "recipe.json"
+    try:
+        if file.is_file() and file.read_text("utf-8") != resolved:
+            raise RecipeError(f"{run} holds a run of another recipe (see {file}); choose another --out")
+        write_whole(file, resolved)
+    except OSError as error:
+        raise RecipeError(f"the run folder {run} cannot be written ({error}); choose another --out") from error
 
 
 def refuse_the_impossible(recipe: Recipe, places: Places, world: World) -> None:

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -80,7 +81,8 @@ def read_bandwidth() -> float:
     threads = thread_count()
     if hasattr(mmap, "MADV_HUGEPAGE"):
         memory = mmap.mmap(-1, BUFFER_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)  # shared memory gets none
-        memory.madvise(mmap.MADV_HUGEPAGE)
+        with suppress(OSError):  # of a system that was built without them
+            memory.madvise(mmap.MADV_HUGEPAGE)
     else:
         memory = mmap.mmap(-1, BUFFER_BYTES)
     values = np.frombuffer(memory, np.int64)

@@ -24,7 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from chatspot.data.saving import saved_whole, write_whole
+from chatspot.data.saving import saved_whole
 from chatspot.errors import RecipeError, TrainingError
 from chatspot.images.sheet import SIDE
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
@@ -33,6 +33,7 @@ from chatspot.model.sheet_tower import SheetTower
 from chatspot.model.vision import tower_identity
 from chatspot.model.weights import picture_weights
 from chatspot.progress import progress_bar
+from chatspot.train.run import claim_folder
 from chatspot.train.stream.features import CHUNK, FeatureCache, View
 from chatspot.train.stream.vision import pixels_of
 from chatspot.train.tower.examples import Shown, TowerData, tower_data
@@ -61,7 +62,7 @@ def train_tower(recipe: TowerRecipe, places: TowerPlaces) -> dict[str, float]:
     The measures on pictures that it did not learn from come back. Raises ``RecipeError`` when the folder belongs to
     another recipe, ``TrainingError`` when the loss is no number.
     """
-    claim(recipe, places.run)
+    claim_folder(places.run, recipe)
     checkpoint = load_checkpoint(places.start or nano_checkpoint(trained=False), dtype=torch.float32)
     if not isinstance(checkpoint.model.model.vision_tower, SheetTower):
         raise RecipeError(f"{places.start} has no sheet tower: this stage is nano's; leave --start out")
@@ -84,17 +85,6 @@ def train_tower(recipe: TowerRecipe, places: TowerPlaces) -> dict[str, float]:
     save_checkpoint(places.run / "checkpoint", checkpoint.model, checkpoint.processor, checkpoint.settings)
     (places.run / "state.pt").unlink(missing_ok=True)
     return found
-
-
-def claim(recipe: TowerRecipe, run: Path) -> None:
-    """Make the run folder, or check that it is this recipe's own."""
-    resolved, file = recipe.model_dump_json(indent=2), run / "recipe.json"
-    if file.is_file() and file.read_text("utf-8") != resolved:
-        raise RecipeError(f"{run} holds a run of another recipe (see {file}); choose another --out")
-    try:
-        write_whole(file, resolved)
-    except OSError as error:
-        raise RecipeError(f"the run folder {run} cannot be written ({error}); choose another --out") from error
 
 
 class EarlyMaps:
