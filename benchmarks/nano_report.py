@@ -1,5 +1,5 @@
-"""Measure nano on the held-out photos: every task, form, way and noise that they allow. Stopped and started again it
-goes on; what is finished is not asked twice.
+"""Measure nano on the held-out photos: every task, form, way and noise that they allow, and what it can do without a
+picture. Stopped and started again it goes on; what is finished is not asked twice.
 
     python benchmarks/nano_report.py --photos PHOTOS/heldout [--only coco] [--model CHECKPOINT --name NAME] [--list]
 
@@ -93,7 +93,7 @@ def main() -> None:
     parser.add_argument("--list", action="store_true", help="show the runs and leave")
     given = parser.parse_args()
     for run in RUNS:
-        if given.only and not any(run.name.startswith(start) for start in given.only):
+        if not is_wanted(run.name, given.only):
             continue
         print(run.name, flush=True)
         if given.list:
@@ -105,6 +105,18 @@ def main() -> None:
         chatspot("eval", "predict", *run.options, "--data", data, "--out", answers, "--batch", given.batch, *model)
         chatspot("eval", "score", answers, "--out", HERE / "results" / f"{given.name}-{run.name}.json")
         print(f"{run.name}: {time.perf_counter() - start:.0f} s", flush=True)
+    if is_wanted("retention", given.only):
+        print("retention", flush=True)
+        if not given.list:
+            answers = HERE / "predictions" / f"{given.name}-retention.jsonl"
+            model = ["--model", given.model, "--name", given.name] if given.model else []
+            chatspot("eval", "retention", "--out", answers, *model)
+            chatspot("eval", "score", answers, "--out", HERE / "results" / f"{given.name}-retention.json")
+
+
+def is_wanted(name: str, only: list[str] | None) -> bool:
+    """Whether a run of this name is asked for."""
+    return not only or any(name.startswith(start) for start in only)
 
 
 if __name__ == "__main__":
