@@ -137,10 +137,23 @@ def test_special_tokens_start_as_the_mean_of_their_pieces(parts, small_7b):
     ):
         assert new.shape == (rows + 3, 40)
         assert torch.equal(new[:rows], old)
-        for index, token in enumerate(("<image>", "<box>", "</box>")):
-            pieces = tokenizer(token, add_special_tokens=False)["input_ids"]
-            assert len(pieces) > 1
-            assert torch.equal(new[rows + index], old[pieces].mean(dim=0))
+    for index, token in enumerate(("<image>", "<box>", "</box>")):
+        pieces = tokenizer(token, add_special_tokens=False)["input_ids"]
+        assert len(pieces) > 1
+        assert torch.equal(model.get_input_embeddings().weight[rows + index],
+                           before.get_input_embeddings().weight[pieces].mean(dim=0))  # fmt: skip
+
+
+def test_a_frozen_output_table_can_write_the_special_tokens(parts, small_7b):
+    model, processor = small_7b()
+    head = model.lm_head.weight.detach()
+    for token in ("<image>", "<box>", "</box>"):
+        number = processor.tokenizer.convert_tokens_to_ids(token)
+        spelled = AutoTokenizer.from_pretrained(parts.language)(token, add_special_tokens=False)["input_ids"]
+        mean = head[spelled].mean(dim=0)
+        assert (head @ (head[number] - mean)).argmax() == number  # some hidden state writes it
+        for hidden in torch.randn(200, 40, generator=torch.Generator().manual_seed(0)):
+            assert (head[spelled] @ hidden).max() >= mean @ hidden  # none would, had it the mean's row
 
 
 def test_a_language_model_with_spare_rows_keeps_them(parts, tmp_path: Path):

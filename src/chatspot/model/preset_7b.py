@@ -45,6 +45,7 @@ from chatspot.errors import CheckpointError
 from chatspot.model.checkpoint import quiet
 from chatspot.model.folder import HUB_ID
 from chatspot.model.projector import one_linear_activation, write_linear
+from chatspot.model.token_rows import writable_row
 from chatspot.prompts import PromptSettings, template_source
 from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 
@@ -174,7 +175,8 @@ def add_region_tokens(tokenizer: Any, language_model: Any) -> None:
     """Add ``<image>``, ``<box>`` and ``</box>`` to the tokenizer and as rows to the language model's two embeddings.
 
     A new row starts as the mean of the rows of the pieces that spelled the token so far: stage 1 freezes the language
-    model, so random rows would stay random through it.
+    model, so random rows would stay random through it. What the token is written with has a direction of its own
+    besides (``token_rows.writable_row``), for a low-rank update leaves both tables as they are.
     """
     known = tokenizer.get_vocab()
     new = [token for token in (IMAGE_TOKEN, BOX_TOKEN, END_BOX_TOKEN) if token not in known]
@@ -184,10 +186,12 @@ def add_region_tokens(tokenizer: Any, language_model: Any) -> None:
     if len(tokenizer) > rows:
         with quiet():
             language_model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
-    tables: list[Tensor] = [language_model.get_input_embeddings().weight, language_model.get_output_embeddings().weight]
-    for table in tables:
-        for token, ids in pieces.items():
-            table[tokenizer.convert_tokens_to_ids(token)] = table[ids].float().mean(dim=0).to(table.dtype)
+    read: Tensor = language_model.get_input_embeddings().weight
+    written: Tensor = language_model.get_output_embeddings().weight
+    for seed, (token, ids) in enumerate(pieces.items()):
+        number = tokenizer.convert_tokens_to_ids(token)
+        read[number] = read[ids].float().mean(dim=0).to(read.dtype)
+        written[number] = writable_row(written[:rows], ids, seed).to(written.dtype)
 
 
 def processor_7b(tokenizer: Any, config: LlavaConfig, settings: PromptSettings) -> LlavaProcessor:
