@@ -23,6 +23,7 @@ from chatspot.model.efficientnet_lite import EfficientNetLite
 from chatspot.model.nano import SETTINGS
 from chatspot.model.sheet_tower import TOKENS_PER_IMAGE, SheetTowerConfig
 from chatspot.model.text_line import text_line_state_dict
+from chatspot.model.token_rows import writable_row
 from chatspot.model.weights import language_weights, line_weights, picture_weights
 from chatspot.prompts import template_source
 from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
@@ -96,12 +97,12 @@ def nano_tokenizer(metadata: dict[str, Any]) -> PreTrainedTokenizerFast:
 
 
 def new_token_rows(rows: Tensor, tokenizer: PreTrainedTokenizerFast) -> Tensor:
-    """Embedding rows of the added tokens: the box tokens start as the mean of their pieces (stage 1 freezes the
-    language model, so random rows would stay random); the picture token's row is never read."""
+    """Embedding rows of the added tokens: the box tokens' can be read and written as they are (``writable_row``), for
+    both stages freeze them; the picture token's row is never read."""
     added = [rows.mean(dim=0)]
-    for token in (BOX_TOKEN, END_BOX_TOKEN):
-        pieces = tokenizer(token, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        added.append(rows[pieces].mean(dim=0))
+    for seed, token in enumerate((BOX_TOKEN, END_BOX_TOKEN)):
+        pieces: list[int] = tokenizer(token, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        added.append(writable_row(rows, pieces, seed))
     return torch.stack(added)
 
 

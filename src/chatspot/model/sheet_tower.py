@@ -4,11 +4,12 @@ A sheet (``chatspot.images.sheet``) shows a view as a square and, beneath it, as
 readings of it::
 
     what is there     EfficientNet-Lite2's maps at three strides, averaged to a 4 x 4 grid; token t is the cell in
-                      row t // 4 and column t % 4
+                      row t // 4 and column t % 4, and beside it the mean of the four cells in the middle
     what is written   PP-OCRv6's features of the line, left to right; token t is its t-th sixteenth
 
-Sixteen pieces of a line keep the letters in their reading order, which a 4 x 4 grid destroys (our choice, see PAPER.md:
-nano tower).
+Sixteen pieces of a line keep the letters in their reading order, which a 4 x 4 grid destroys. A region lies in the middle
+of its focal view: with the middle in every token a linear layer can say what it is in each of them (measured, see
+benchmarks/LOG.md). Both are our choice, see PAPER.md: nano tower.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ class SheetTowerConfig(PretrainedConfig):
         self.patch_size = (
             SIDE // GRID
         )  # LlavaProcessor counts whole patches of a sheet: 4 x 4, the line is less than one
-        self.hidden_size = picture_channels(width, depth) + LINE_FEATURES
+        self.hidden_size = 2 * picture_channels(width, depth) + LINE_FEATURES
         for fixed in ("image_size", "patch_size", "hidden_size"):
             kwargs.pop(fixed, None)
         super().__init__(**kwargs)
@@ -88,9 +89,11 @@ class SheetTower(PreTrainedModel):
     def raw_features(self, pixel_values: Tensor) -> Tensor:
         """Token features before standardisation, [B, 16, hidden_size], of sheets [B, 3, SIDE + 48, SIDE]."""
         maps = [functional.adaptive_avg_pool2d(found, GRID) for found in self.picture(pixel_values[:, :, :SIDE])]
-        seen = torch.cat(maps, dim=1).flatten(2).transpose(1, 2)  # [B, 16, C]
+        cells = torch.cat(maps, dim=1)  # [B, C, 4, 4]
+        seen = cells.flatten(2).transpose(1, 2)
+        middle = cells[:, :, 1:-1, 1:-1].mean(dim=(2, 3))[:, None].expand_as(seen)
         steps = self.line(pixel_values[:, :, SIDE:])  # [B, 32, 120]
-        return torch.cat([seen, steps.reshape(len(steps), TOKENS_PER_IMAGE, LINE_FEATURES)], dim=2)
+        return torch.cat([seen, middle, steps.reshape(len(steps), TOKENS_PER_IMAGE, LINE_FEATURES)], dim=2)
 
     def forward(self, pixel_values: Tensor, output_hidden_states: bool = True, **_: object) -> Any:
         """Sheets [B, 3, SIDE + 48, SIDE] to a ``BaseModelOutputWithPooling`` with [B, 16, hidden_size]."""

@@ -35,11 +35,12 @@ def visual_tokens(model: LlavaForConditionalGeneration, raw: Tensor) -> Tensor:
 
 
 def tower_identity(model: LlavaForConditionalGeneration) -> str:
-    """A name for the tower's weights and reading, for keys of kept features: its class and a hash of its weights, but
-    not of the standardisation, which raw features come before."""
+    """A name for the tower's weights and reading, for keys of kept features: its class, the picture's side, the features
+    of a token, and a hash of its weights, but not of the standardisation, which raw features come before."""
     tower = model.model.vision_tower
     digest = hashlib.sha256()
     for name, value in tower.state_dict().items():
         if not name.startswith("feature_"):
             digest.update(value.detach().to(torch.float32).cpu().contiguous().numpy().tobytes())
-    return f"{type(tower).__name__}/{model.config.vision_config.image_size}/{digest.hexdigest()[:12]}"
+    sizes = model.config.vision_config
+    return f"{type(tower).__name__}/{sizes.image_size}/{sizes.hidden_size}/{digest.hexdigest()[:12]}"

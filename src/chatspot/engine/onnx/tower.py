@@ -14,6 +14,7 @@ from chatspot.engine.onnx.stored import StoredTensors
 from chatspot.images.sheet import LINE_HEIGHT, SIDE
 
 GRID, TOKENS = 4, 16  # sheet_tower.GRID and TOKENS_PER_IMAGE
+MIDDLE_CELLS = (5, 6, 9, 10)  # of the grid, row by row
 MIDDLE_STAGES = (2, 4)  # efficientnet_lite.MIDDLE_STAGES
 STRIDES = (1, 2, 2, 2, 1, 2, 1)  # of the stages' first blocks (efficientnet_lite.B0_STAGES)
 HIGH_STRIDES = {3: 2, 10: 2}  # blocks of the line whose stride of the height is not 1 (text_line.BLOCKS)
@@ -94,7 +95,8 @@ def cut(graph: Graph, pixels: str, first: int, last: int) -> str:
 
 
 def picture_features(net: Net, x: str) -> str:
-    """What is there: [views, 16, channels] of pictures [views, 3, SIDE, SIDE] (``EfficientNetLite``)."""
+    """What is there: [views, 16, 2 channels] of pictures [views, 3, SIDE, SIDE] (``EfficientNetLite``), each cell beside
+    the mean of those in the middle."""
     graph, side = net.graph, SIDE
 
     def relu6(value: str) -> str:
@@ -130,7 +132,10 @@ def picture_features(net: Net, x: str) -> str:
             maps.append(pooled(x))
     maps.insert(0, pooled(relu6(same("picture.head", x))))
     together = graph.op("Concat", *maps, axis=1)  # [views, channels, 4, 4]
-    return graph.op("Transpose", graph.op("Reshape", together, graph.ints(0, 0, TOKENS)), perm=[0, 2, 1])
+    cells = graph.op("Transpose", graph.op("Reshape", together, graph.ints(0, 0, TOKENS)), perm=[0, 2, 1])
+    inner = graph.op("Gather", cells, graph.ints(*MIDDLE_CELLS), axis=1)
+    middle = graph.op("Expand", graph.op("ReduceMean", inner, axes=[1], keepdims=1), graph.ints(1, TOKENS, 1))
+    return graph.op("Concat", cells, middle, axis=2)
 
 
 def line_features(net: Net, x: str) -> str:
