@@ -111,14 +111,21 @@ def rehearse(
     out: Annotated[Path, typer.Option("--out", help="The .jsonl file to write, for a recipe's source {texts: FILE}.")],
     start: Checkpoint = None,
     max_new_tokens: MaxNewTokens = 128,
+    invented: Annotated[
+        int | None, typer.Option(min=1, help="So many conversations whose questions too are the model's own.")
+    ] = None,
 ) -> None:
     """Rehearsal texts against forgetting, answered by the model that a stage will start from."""
     require_training()
     from chatspot.model.checkpoint import load_checkpoint
     from chatspot.model.nano import nano_checkpoint
-    from chatspot.train.abilities.rehearsal import write_rehearsal
+    from chatspot.train.abilities.rehearsal import write_invented, write_rehearsal
 
     opened = load_checkpoint(start or nano_checkpoint())
+    if invented:
+        made = write_invented(opened.model, opened.processor, opened.settings, out, invented, max_new_tokens)
+        typer.echo(f"{out}: {made} invented conversations")
+        return
     written, asked = write_rehearsal(opened.model, opened.processor, opened.settings, out, max_new_tokens)
     typer.echo(f"{out}: {written} of {asked} conversations")
 

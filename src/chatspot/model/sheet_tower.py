@@ -7,9 +7,9 @@ readings of it::
                       row t // 4 and column t % 4, and beside it the mean of the four cells in the middle
     what is written   PP-OCRv6's features of the line, left to right; token t is its t-th sixteenth
 
-Sixteen pieces of a line keep the letters in their reading order, which a 4 x 4 grid destroys. A region lies in the middle
-of its focal view: with the middle in every token a linear layer can say what it is in each of them (measured, see
-benchmarks/LOG.md). Both are our choice, see PAPER.md: nano tower.
+Sixteen pieces of a line keep the letters in their reading order, which a 4 x 4 grid destroys. A region lies in the
+middle of its focal view: with the middle in every token a linear layer can say what it is in each of them (measured,
+see benchmarks/LOG.md). Both are our choice, see PAPER.md: nano tower.
 """
 
 from __future__ import annotations

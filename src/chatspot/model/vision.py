@@ -35,8 +35,8 @@ def visual_tokens(model: LlavaForConditionalGeneration, raw: Tensor) -> Tensor:
 
 
 def tower_identity(model: LlavaForConditionalGeneration) -> str:
-    """A name for the tower's weights and reading, for keys of kept features: its class, the picture's side, the features
-    of a token, and a hash of its weights, but not of the standardisation, which raw features come before."""
+    """A name for the tower's weights and reading, for keys of kept features: its class, the picture's side, the
+    features of a token, and a hash of its weights, but not of the standardisation, which raw features come before."""
     tower = model.model.vision_tower
     digest = hashlib.sha256()
     for name, value in tower.state_dict().items():

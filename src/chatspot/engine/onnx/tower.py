@@ -95,8 +95,8 @@ def cut(graph: Graph, pixels: str, first: int, last: int) -> str:
 
 
 def picture_features(net: Net, x: str) -> str:
-    """What is there: [views, 16, 2 channels] of pictures [views, 3, SIDE, SIDE] (``EfficientNetLite``), each cell beside
-    the mean of those in the middle."""
+    """What is there: [views, 16, 2 channels] of pictures [views, 3, SIDE, SIDE] (``EfficientNetLite``), each cell
+    beside the mean of those in the middle."""
     graph, side = net.graph, SIDE
 
     def relu6(value: str) -> str:

@@ -64,13 +64,17 @@ def prompt(conversation: Conversation, processor: Any, settings: PromptSettings)
     return encode(segments, Tokens.of(processor.tokenizer), 0).input_ids
 
 
-def answered(model: Any, tokenizer: Any, prompts: Sequence[list[int]], most_tokens: int) -> list[list[int]]:
-    """The most probable token after token, for prompts padded on the left; end token and padding follow each answer."""
+def answered(
+    model: Any, tokenizer: Any, prompts: Sequence[list[int]], most_tokens: int, top_p: float | None = None
+) -> list[list[int]]:
+    """Token after token, for prompts padded on the left: the most probable one, or with ``top_p`` one that is drawn
+    (nucleus sampling, arXiv 1904.09751). End token and padding follow each answer."""
     longest = max(map(len, prompts))
     ids = [[tokenizer.pad_token_id] * (longest - len(prompt)) + prompt for prompt in prompts]
     mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    greedy = GenerationConfig(
-        do_sample=False,
+    drawn = {"do_sample": True, "top_p": top_p, "top_k": 0} if top_p else {"do_sample": False}
+    how = GenerationConfig(
+        **drawn,
         max_new_tokens=most_tokens,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -78,7 +82,7 @@ def answered(model: Any, tokenizer: Any, prompts: Sequence[list[int]], most_toke
     chosen = model.generate(
         input_ids=torch.tensor(ids, device=model.device),
         attention_mask=torch.tensor(mask, device=model.device),
-        generation_config=greedy,
+        generation_config=how,
     )
     return [row[longest:] for row in chosen.tolist()]
 
