@@ -23,7 +23,7 @@ from chatspot.train.abilities.replies import answered, evaluating, prompt, repli
 from chatspot.train.abilities.retention import packaged
 
 QUESTION_TOKENS = 64  # of an invented question; one that has not ended by then is left out
-TOP_P = 0.95  # of invented texts (our choice)
+TOP_K = 50  # invented texts are drawn from so many tokens (our choice; no sorting of all the others, which costs most)
 BATCH = 64  # of them, computed side by side
 TRIES = 4  # times as many questions as are wanted may be drawn
 
@@ -110,5 +110,5 @@ def invented(model: Any, processor: Any, prompts: list[list[int]], most_tokens: 
     tokenizer = processor.tokenizer
     if not prompts:
         return []
-    chains = answered(model, tokenizer, prompts, most_tokens, top_p=TOP_P)
+    chains = answered(model, tokenizer, prompts, most_tokens, top_k=TOP_K)
     return [(tokenizer.decode(ids, skip_special_tokens=True).strip(), tokenizer.eos_token_id in ids) for ids in chains]

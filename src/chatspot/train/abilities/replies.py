@@ -65,14 +65,14 @@ def prompt(conversation: Conversation, processor: Any, settings: PromptSettings)
 
 
 def answered(
-    model: Any, tokenizer: Any, prompts: Sequence[list[int]], most_tokens: int, top_p: float | None = None
+    model: Any, tokenizer: Any, prompts: Sequence[list[int]], most_tokens: int, top_k: int | None = None
 ) -> list[list[int]]:
-    """Token after token, for prompts padded on the left: the most probable one, or with ``top_p`` one that is drawn
-    (nucleus sampling, arXiv 1904.09751). End token and padding follow each answer."""
+    """Token after token, for prompts padded on the left: the most probable one, or one that is drawn from the
+    ``top_k`` most probable ones. End token and padding follow each answer."""
     longest = max(map(len, prompts))
     ids = [[tokenizer.pad_token_id] * (longest - len(prompt)) + prompt for prompt in prompts]
     mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    drawn = {"do_sample": True, "top_p": top_p, "top_k": 0} if top_p else {"do_sample": False}
+    drawn = {"do_sample": True, "top_k": top_k} if top_k else {"do_sample": False}
     how = GenerationConfig(
         **drawn,
         max_new_tokens=most_tokens,
