@@ -93,6 +93,10 @@ class Running:
         """Wait for something that is about to be so."""
         until(condition)
 
+    def until_nothing_is_held(self) -> None:
+        """Wait until the memory of every request is given back, which happens just after its answer is read here."""
+        until(lambda: self.service.admission.held == self.service.admission.inside == 0)
+
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait for something that is about to be so."""

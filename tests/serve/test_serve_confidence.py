@@ -71,7 +71,7 @@ def test_an_answer_that_a_stop_ended_has_none(running: Running, calibrated: Torc
     message = running.post(asked(photo, stop=text[1], agreement=2)).json["choices"][0]["message"]
     assert (message["confidence"], message["sure"]) == (None, None)
     assert message["agreement"] is not None
-    running.until(lambda: running.service.admission.held == running.service.admission.inside == 0)
+    running.until_nothing_is_held()
 
 
 def test_a_process_reads_the_calibration_of_its_checkpoint(lively: Path, tmp_path: Path, photo: Image.Image):

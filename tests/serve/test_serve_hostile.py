@@ -197,7 +197,7 @@ def test_what_cannot_be_answered_is_refused_with_a_reason(running: Running, name
     check_error(found)
     assert len(found.raw) < 2_000
     assert time.monotonic() - started < 20
-    assert running.service.admission.held == running.service.admission.inside == 0
+    running.until_nothing_is_held()
 
 
 def test_streams_are_refused_like_answers(running: Running):
@@ -386,8 +386,7 @@ def test_a_body_without_end_is_cut_off(running: Running):
                 connection.sendall(piece)
                 sent += len(piece)
     assert sent < 50 * BODY, "what lies in the buffers of the two sockets comes on top of the limit"
-    running.until(lambda: running.service.admission.inside == 0)
-    assert running.service.admission.held == 0
+    running.until_nothing_is_held()
 
 
 def test_a_body_for_nobody_is_not_read_on(running: Running):
@@ -438,7 +437,7 @@ def test_a_client_that_leaves_within_its_body(running: Running):
         connection.sendall(head("Content-Length: 100") + b"{")
         running.until(lambda: running.service.admission.inside == 1)
     running.until(lambda: running.service.metrics.clients_gone == gone + 1)
-    assert running.service.admission.inside == running.service.admission.held == 0
+    running.until_nothing_is_held()
 
 
 def test_the_largest_picture_is_opened(running: Running):

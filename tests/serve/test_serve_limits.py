@@ -72,7 +72,7 @@ def test_memory_for_pictures_is_bounded(engine: TorchEngine):
             gate.set()
         assert first.result().status == 200
         assert running.post(body).status == 200
-        assert running.service.admission.held == 0
+        running.until_nothing_is_held()
 
 
 def test_an_answer_that_takes_too_long_is_ended(engine: TorchEngine):
