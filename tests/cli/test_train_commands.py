@@ -103,3 +103,10 @@ def test_rehearsal_texts_are_written(start: Path, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     count = len(file.read_text("utf-8").splitlines())
     assert result.output.endswith(f"{count} of 172 conversations\n")
+
+
+def test_a_model_that_invents_no_question_says_so(start: Path, tmp_path: Path) -> None:
+    result = train("rehearse", "--out", tmp_path / "own.jsonl", "--start", start, "--invented", 1)
+    assert result.exit_code == 8, result.output
+    assert "invents no question that ends" in result.stderr
+    assert not (tmp_path / "own.jsonl").exists()

@@ -18,7 +18,7 @@ from chatspot.messages import Conversation, ask
 from chatspot.messages.conversation import conversation_from_json
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
 from chatspot.prompts import Tokens, encode, render
-from chatspot.train.abilities.rehearsal import write_rehearsal
+from chatspot.train.abilities.rehearsal import invented, user_opening, write_invented, write_rehearsal
 from chatspot.train.abilities.replies import replies, said
 from chatspot.train.abilities.retention import (
     ABILITIES,
@@ -49,6 +49,17 @@ def tiny(tiny_nano: Path) -> Checkpoint:
 def lively(tiny_nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
     """A model as small that has something to say."""
     return load_checkpoint(save_lively_nano(tiny_nano, tmp_path_factory.mktemp("lively") / "nano"), dtype=torch.float32)
+
+
+@pytest.fixture
+def chatty(tiny_nano: Path) -> Checkpoint:
+    """A model that says any token and after a few of them ends: the first feature, which all tokens share, speaks for
+    the end token."""
+    opened = load_checkpoint(tiny_nano, dtype=torch.float32)
+    rows = opened.model.get_input_embeddings().weight.data
+    rows[:, 0] = 2.0
+    rows[opened.processor.tokenizer.eos_token_id, 0] = 2.15
+    return opened
 
 
 def runs(text: str) -> set[str]:
@@ -273,4 +284,45 @@ def test_rehearsal_in_the_models_own_words(lively: Checkpoint, tmp_path: Path) -
 def test_a_model_without_words_gives_no_rehearsal(tiny: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="nothing to rehearse"):
         write_rehearsal(tiny.model, tiny.processor, tiny.settings, tmp_path / "own.jsonl", most_tokens=4)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ------------------------------------------------------------------------------------------------ invented texts
+
+
+def test_an_invented_question_follows_the_opening_of_a_users_turn(tiny: Checkpoint) -> None:
+    opening = user_opening(tiny.processor, tiny.settings)
+    assert tiny.processor.tokenizer.decode(opening) == "<|im_start|>user\n"
+
+
+def test_invented_conversations(chatty: Checkpoint, tmp_path: Path) -> None:
+    file, again = tmp_path / "invented.jsonl", tmp_path / "again.jsonl"
+    state = torch.get_rng_state()
+    made = write_invented(chatty.model, chatty.processor, chatty.settings, file, count=5, most_tokens=6)
+    assert torch.equal(torch.get_rng_state(), state)
+    entries = [json.loads(line) for line in file.read_text("utf-8").splitlines()]
+    assert made == len(entries) == 5
+    assert [entry["id"] for entry in entries] == [f"invented-{number:05}" for number in range(1, 6)]
+    talks = [conversation_from_json(entry["messages"]) for entry in entries]
+    assert all([message.role for message in talk.messages] == ["user", "assistant"] for talk in talks)
+    assert all(message.text.strip() for talk in talks for message in talk.messages)
+    assert len({talk.messages[0].text for talk in talks}) == 5
+    write_invented(chatty.model, chatty.processor, chatty.settings, again, count=5, most_tokens=6)
+    assert again.read_bytes() == file.read_bytes()
+    write_invented(chatty.model, chatty.processor, chatty.settings, again, count=5, most_tokens=6, seed=1)
+    assert again.read_bytes() != file.read_bytes()
+
+
+def test_what_is_invented_says_whether_it_ended(chatty: Checkpoint) -> None:
+    opening = user_opening(chatty.processor, chatty.settings)
+    assert invented(chatty.model, chatty.processor, [], 4) == []
+    torch.manual_seed(0)
+    drawn = invented(chatty.model, chatty.processor, [opening] * 64, 24)
+    assert {ended for _, ended in drawn} == {True, False}
+    assert not any("<|im_" in text for text, _ in drawn)
+
+
+def test_a_model_that_never_ends_invents_nothing(lively: Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="invents no question"):
+        write_invented(lively.model, lively.processor, lively.settings, tmp_path / "own.jsonl", count=1, most_tokens=2)
     assert list(tmp_path.iterdir()) == []
