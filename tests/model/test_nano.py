@@ -23,6 +23,7 @@ from chatspot.model import gguf, weights
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
 from chatspot.model.nano import nano_checkpoint
 from chatspot.model.nano_assembly import merge_lora, picture_state_dict
+from chatspot.model.sheet_tower import LINE_FEATURES
 from chatspot.model.vision import raw_features, standardised
 
 CAT_CLASSES = range(281, 286)  # ImageNet's house cats: tabby to Egyptian cat
@@ -52,6 +53,17 @@ def test_the_tower_sees_a_cat(untrained: Checkpoint) -> None:
         features = raw_features(untrained.model, pixels)[0, :, :1280].mean(dim=0)
         logits = features @ published["_fc.weight"].T + published["_fc.bias"]
     assert int(logits.argmax()) in CAT_CLASSES
+
+
+def test_every_token_carries_the_middle_of_the_picture(untrained: Checkpoint) -> None:
+    cat = open_image(Path(str(resources.files("chatspot").joinpath("examples", "cat.jpg"))))
+    pixels = untrained.processor.image_processor([cat], return_tensors="pt")["pixel_values"]
+    with torch.inference_mode():
+        raw = raw_features(untrained.model, pixels)[0]
+    channels = (raw.shape[1] - LINE_FEATURES) // 2
+    seen, middle = raw[:, :channels], raw[:, channels : 2 * channels]
+    torch.testing.assert_close(middle, seen[[5, 6, 9, 10]].mean(dim=0).expand_as(seen))
+    assert not torch.allclose(seen[0], middle[0])
 
 
 def test_features_are_standardised_by_the_towers_buffers(untrained: Checkpoint) -> None:

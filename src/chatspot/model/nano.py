@@ -19,7 +19,7 @@ from chatspot.errors import CheckpointError
 from chatspot.model.weights import LANGUAGE_FILE, LINE_FILE, PICTURE_FILE, cache_folder, sha256
 from chatspot.prompts import PromptSettings, template_source
 
-FORMAT = 2  # raise when the conversion changes
+FORMAT = 3  # raise when the conversion changes
 SETTINGS = PromptSettings(template="chatspot-nano", version=1, focal_view=True, spell_quotes=True, image_fit="sheet")
 SHIPPED = {
     "tower": "nano-tower.safetensors",
