@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 from annotated_pets import write_folder
-from hostile_endpoint import Handler, completion, serving
 from typer.testing import CliRunner
 
 from chatspot.cli.regionchat_commands import regionchat_app
 from chatspot.errors import DataError
+from hostile_endpoint import Handler, completion, serving
 
 pytest.importorskip("openai", reason="the extra regionchat is not installed")
 

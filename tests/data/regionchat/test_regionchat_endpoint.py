@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 from annotated_pets import write_folder
-from hostile_endpoint import GOOD, Handler, completion, serving
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,6 +25,7 @@ from chatspot.data.regionchat.report import Tally
 from chatspot.data.regionchat.run import REJECTED, REPORT, SAMPLES, fill, planned_calls, read_samples, replay
 from chatspot.data.regionchat.settings import ChatSettings, parse_settings
 from chatspot.errors import DataError
+from hostile_endpoint import GOOD, Handler, completion, serving
 
 pytest.importorskip("openai", reason="the extra regionchat is not installed")
 
