@@ -20,8 +20,8 @@ from chatspot.model.projector import read_linear
 def ship_nano(runs: Sequence[Path], target: Path) -> Iterator[Path]:
     """Write three files into ``target`` and yield them: the tower's late layers (bfloat16), the projector (float16,
     with the tower's standardisation) and the low-rank update of a finished instruct run. Of several runs that went on
-    one after the other, the mean of their weights is written (a "model soup", arXiv 2203.05482). The files' metadata
-    hold the recipes that made them."""
+    one after the other, the mean of their weights is written (a "model soup", arXiv 2203.05482), of the updates as
+    nearly as their rank allows. The files' metadata hold the recipes that made them."""
     for run in runs:
         if not (run / "lora.safetensors").is_file():
             raise CheckpointError(
@@ -35,7 +35,7 @@ def ship_nano(runs: Sequence[Path], target: Path) -> Iterator[Path]:
     with safe_open(runs[0] / "lora.safetensors", framework="pt") as file:
         scale = file.metadata()["scale"]
     updates = [load_file(run / "lora.safetensors") for run in runs]
-    yield written(mean_of(updates), target / SHIPPED["lora"], {"format": "pt", "scale": scale})
+    yield written(mean_update(updates), target / SHIPPED["lora"], {"format": "pt", "scale": scale})
 
 
 def late_layers_of(run: Path) -> dict[str, Tensor]:
@@ -64,6 +64,29 @@ def mean_of(several: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
         name: torch.stack([tensors[name].float() for tensors in several]).mean(dim=0).to(first.dtype)
         for name, first in several[0].items()
     }
+
+
+def mean_update(several: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean of low-rank updates B A of the same layers, cut to the first one's rank.
+
+    The cut is the nearest matrix of that rank (Eckart and Young 1936); the mean of the factors would be another update.
+    """
+    if len(several) == 1:
+        return several[0]
+    found = {}
+    for down_name, first in several[0].items():
+        if not down_name.endswith(".lora_A.weight"):
+            continue
+        up_name = down_name.removesuffix(".lora_A.weight") + ".lora_B.weight"
+        up = torch.cat([update[up_name].float() for update in several], dim=1) / len(several)
+        down = torch.cat([update[down_name].float() for update in several])
+        left, of_left = torch.linalg.qr(up)
+        right, of_right = torch.linalg.qr(down.T)
+        outwards, sizes, inwards = torch.linalg.svd(of_left @ of_right.T)
+        kept, share = slice(len(first)), sizes[: len(first)].sqrt()
+        found[down_name] = (share[:, None] * (inwards[kept] @ right.T)).to(first.dtype)
+        found[up_name] = ((left @ outwards[:, kept]) * share).to(first.dtype)
+    return found
 
 
 def written(tensors: dict[str, Tensor], file: Path, facts: dict[str, str]) -> Path:
