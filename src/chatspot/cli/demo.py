@@ -112,7 +112,7 @@ def print_answers(save_overlay: Path, model: str | None, device: str, engine: op
     regions = [typed_region(entry.kind, entry.typed, image, normalized=False) for entry in QUESTIONS]
     spot = options.open_spot(model, device, engine)
     asked = [(entry.question, region) for entry, region in zip(QUESTIONS, regions, strict=True)]
-    answers = [answer.text for answer in spot.ask_many(image, asked)]
+    answers = [answer.modest for answer in spot.ask_many(image, asked)]
     for number, (entry, answer) in enumerate(zip(QUESTIONS, answers, strict=True), 1):
         typer.echo(f'{number}. chatspot ask {PHOTO} "{entry.question}" --{entry.kind} {entry.typed}')
         typer.echo(f"   {options.one_line(answer)}")
