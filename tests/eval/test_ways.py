@@ -84,13 +84,13 @@ def test_every_shape_can_be_painted(region, name):
         assert not where[195:205, 295:305].any()  # the place itself stays visible
 
 
-def test_a_crop_is_the_box_and_a_tenth_around_it():
+def test_a_crop_is_the_box_and_a_quarter_around_it():
     image = GREY.copy()
     image.paste((0, 0, 255), (100, 100, 300, 200))
     message, (crop,) = shown("crop", BOX, image=image)
-    assert crop.size == (240, 120)
-    assert crop.getpixel((19, 9)) == (90, 90, 90)
-    assert crop.getpixel((20, 10)) == crop.getpixel((219, 109)) == (0, 0, 255)
+    assert crop.size == (300, 150)
+    assert crop.getpixel((49, 24)) == (90, 90, 90)
+    assert crop.getpixel((50, 25)) == crop.getpixel((249, 124)) == (0, 0, 255)
     assert message.text == "What is this? (this picture)"
 
 
@@ -116,7 +116,7 @@ def test_later_pictures_are_counted_behind_focal_views():
     other = Image.new("RGB", (50, 40))
     found, images = WAYS["focal"].show(Conversation((Message("user", parts),)), (GREY, other))
     assert [part.image for part in found.messages[0].parts if isinstance(part, RegionPart)] == [0, 2, 0]
-    assert [image.size for image in images] == [SIZE, (240, 120), (50, 40), (24, 24), (240, 120)]
+    assert [image.size for image in images] == [SIZE, (300, 150), (50, 40), (24, 24), (300, 150)]
 
 
 def test_several_regions_have_several_colours_and_a_repeated_one_has_one():

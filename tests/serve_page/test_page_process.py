@@ -61,7 +61,7 @@ def test_three_turns_with_nano_and_a_server_that_is_killed(browser: Browser):
         site.page.locator(".thumb[data-picture]").wait_for()
         site.draw("box", (0.287, 0.035), (0.693, 0.785))
         site.write("What is this?")
-        assert site.send() == "cup"
+        assert "cup" in site.send()
         site.draw("point", (0.603, 0.713))
         site.write("What is this?")
         assert site.send() != ""

@@ -129,8 +129,8 @@ def ask_all(asking: Asking, out: Path, chosen: Chosen, batch: int, keep_prompts:
     for kind, count in faults.counts.items():
         typer.echo(f"{asking.data}: {kind}: {count} (left out)", err=True)
     engine, facts = open_engine(chosen)
-    part = "train" if asking.data.resolve().parent.name == "train" else "heldout"
-    place = f"PHOTOS/{part}" if folder.source is None else "ORIGINAL"
+    part = asking.data.resolve().parent.name
+    place = f"PHOTOS/{part if part in ('train', 'KEPT') else 'heldout'}" if folder.source is None else "ORIGINAL"
     files = {name: each.name for name in ("ids", "detections") if (each := getattr(asking, name))}
     command = spoken("predict", task=asking.task, form=questions[0].extra["form"], noise=asking.noise or None,
                      data=f"{place}/{asking.data.resolve().name}", **of_model(chosen, facts["name"]),
