@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,9 +15,13 @@ from chatspot.images.focal import (
     DIMMED,
     GREY,
     LEAST_SIDE,
+    LOOSE_SIZES,
     MARGIN,
     MAX_ASPECT,
     POINT_WINDOW,
+    SIZES,
+    STROKE_MARGIN,
+    focal_views,
     point_window,
     region_window,
 )
@@ -47,10 +53,10 @@ def test_the_window_holds_the_region_and_lies_inside(region: Region, size: tuple
 
 
 @quick
-@given(boxes(), small_sizes)
-def test_a_box_is_shown_as_it_is_in_the_picture(box: Box, size: tuple[int, int]) -> None:
+@given(areas.filter(lambda region: isinstance(region, Box | Scribble)), small_sizes)
+def test_a_box_and_a_scribble_are_shown_as_the_picture_is(region: Region, size: tuple[int, int]) -> None:
     picture = noise(size)
-    assert focal_view(picture, box).tobytes() == picture.crop(region_window(box, size)).tobytes()
+    assert focal_view(picture, region).tobytes() == picture.crop(region_window(region, size)).tobytes()
 
 
 @pytest.mark.parametrize(
@@ -67,6 +73,33 @@ def test_windows_by_hand(box: tuple[int, int, int, int], expected: tuple[int, in
     assert (MARGIN, LEAST_SIDE, MAX_ASPECT) == (0.25, 24, 2.0)
     found = region_window(Box.from_pixels(*box, size=(1000, 1000)), (1000, 1000))
     assert found == pytest.approx(expected, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("region", "size", "expected"),
+    [
+        (Box.from_pixels(400, 400, 600, 500, size=(1000, 1000)), 0.8, (380, 390, 620, 510)),
+        (Box.from_pixels(400, 400, 600, 500, size=(1000, 1000)), 2.0, (200, 300, 800, 600)),
+        (Box.from_pixels(0, 0, 1000, 1000, size=(1000, 1000)), 1.25, (0, 0, 1000, 1000)),
+        (Box.from_pixels(400, 400, 404, 404, size=(1000, 1000)), 0.5, (390, 390, 414, 414)),  # at least 24 pixels
+        (Scribble.from_pixels([(400, 400), (500, 500)], pen=100, size=(1000, 1000)), 1.0, (225, 225, 675, 675)),
+    ],
+)
+def test_windows_of_other_sizes_by_hand(region: Region, size: float, expected: tuple[int, int, int, int]) -> None:
+    assert STROKE_MARGIN == 0.625
+    assert region_window(region, (1000, 1000), size) == pytest.approx(expected, abs=1)
+
+
+@quick
+@given(regions, small_sizes)
+def test_several_sizes_grow_around_the_view_in_their_middle(region: Region, size: tuple[int, int]) -> None:
+    picture = noise(size)
+    sizes = LOOSE_SIZES if isinstance(region, Point | Scribble) else SIZES
+    assert sorted(sizes) == list(sizes)
+    views = focal_views(picture, region)
+    assert [view.tobytes() for view in views] == [focal_view(picture, region, each).tobytes() for each in sizes]
+    assert views[1].tobytes() == focal_view(picture, region).tobytes()
+    assert all(a.width <= b.width and a.height <= b.height for a, b in pairwise(views))
 
 
 @pytest.mark.parametrize(("x", "y"), [(0, 0), (1, 0), (0, 1), (1, 1), (0.5, 0.5), (0.013, 0.987)])
@@ -87,7 +120,7 @@ def test_a_point_stays_in_the_middle_even_at_the_border(x: float, y: float) -> N
 
 
 @quick
-@given(areas.filter(lambda region: not isinstance(region, Box)), small_sizes)
+@given(areas.filter(lambda region: not isinstance(region, Box | Scribble)), small_sizes)
 def test_outside_is_dimmed_and_inside_untouched(region: Region, size: tuple[int, int]) -> None:
     picture = noise(size)
     left, top, right, bottom = region_window(region, size)

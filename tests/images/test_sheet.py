@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from chatspot.images import encoder_view, focal_view
-from chatspot.images.focal import GREY
+from chatspot.images import encoder_view, encoder_views, focal_view
+from chatspot.images.focal import GREY, focal_views
 from chatspot.images.sheet import LINE_HEIGHT, LINE_STRETCH, SIDE, region_alone
 from chatspot.regions import Box, Mask, Point, Polygon, Scribble
 
@@ -38,6 +38,24 @@ def test_the_view_is_the_focal_view_stretched() -> None:
     box = Box.from_pixels(20, 10, 60, 30, size=(200, 100))
     expected = focal_view(picture(), box).resize((SIDE, SIDE), Image.Resampling.BICUBIC)
     assert encoder_view(picture(), box, "sheet").crop((0, 0, SIDE, SIDE)).tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize(
+    "region",
+    [Box.from_pixels(20, 10, 60, 30, size=(200, 100)), Point.from_normalized(0.2, 0.2)],
+    ids=lambda region: type(region).__name__,
+)
+def test_several_sizes_share_their_line(region: Box | Point) -> None:
+    pages = encoder_views(picture(), region, "sheet")
+    middle = encoder_view(picture(), region, "sheet")
+    assert [page.size for page in pages] == [PAGE] * 3
+    assert pages[1].tobytes() == middle.tobytes()
+    above, beneath = (0, 0, SIDE, SIDE), (0, SIDE, *PAGE)
+    assert len({page.crop(above).tobytes() for page in pages}) == 3
+    assert {page.crop(beneath).tobytes() for page in pages} == {middle.crop(beneath).tobytes()}
+    assert [view.size for view in encoder_views(picture(), region, "pad")] == [
+        view.size for view in focal_views(picture(), region)
+    ]
 
 
 @pytest.mark.parametrize("fit", ["stretch", "pad"])

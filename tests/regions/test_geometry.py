@@ -187,6 +187,15 @@ def test_a_scribble_covers_its_path_and_stays_inside(scribble: Scribble) -> None
         assert scribble.geometry.distance(shapely.Point(x, y)) < 1e-9
 
 
+@pytest.mark.parametrize("tiny", [5e-324, 2.6e-211, 1e-30])
+def test_steps_too_small_to_divide_by(tiny: float) -> None:
+    path = [(0.5, 0.6), (0.35, tiny), (0.9, 0.4), (0.35, 0.0), (tiny, 0.4), (0.0, 0.4), (1.0, 0.1)]
+    stroke, plain = (
+        Scribble.from_normalized(p, pen_wh=(0.4, 0.3)) for p in (path, [(round(x, 9), round(y, 9)) for x, y in path])
+    )
+    assert stroke.area == pytest.approx(plain.area, abs=1e-6)
+
+
 def test_a_scribble_of_one_point_is_a_round_spot_in_pixels() -> None:
     spot = Scribble.from_pixels([(100, 50)], pen=20, size=(400, 100))
     x1, y1, x2, y2 = spot.bounds_xyxy

@@ -26,12 +26,14 @@ from chatspot.engine.interface import Prepared, Reply, Request
 from chatspot.engine.kept import KeptBeginnings, KeptViews, Row, ViewKey
 from chatspot.engine.running import Lanes, RunningBatch
 from chatspot.errors import MessageError
+from chatspot.images import encoder_view, encoder_views
+from chatspot.images.focal import SIZES
 from chatspot.prompts import PromptSettings, Tokens, encode, pictures, render
 from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN, IMAGE_TOKEN
 from chatspot.regions import Region
 
 TEXT_LIMIT = 2048  # tokens of prompt and answer together; source: the paper
-CHUNK = 4  # views that pass the tower together; on CPUs larger batches are slower (measured)
+CHUNK = 4  # pictures that pass the tower together; on CPUs larger batches are slower (measured)
 BATCH_TOKENS = 4096  # padded prompt and answer tokens computed together; bounds the memory
 RUNNING_TOKENS = 8192  # the same for a batch that requests join; nano keeps 23 kB a token
 KEPT_BYTES = 64 * 2**20  # visual tokens that are kept; nano's are 18 kB a picture, the paper's 2 MB
@@ -101,12 +103,21 @@ class LocalEngine(ABC):
         """Where it computes, such as "cpu" or "cuda:0"."""
 
     @abstractmethod
-    def view_pixels(self, image: Image.Image, region: Region | None) -> Any:
-        """A view as the tower reads it. Called in any thread."""
+    def read_by_tower(self, shown: list[Image.Image]) -> Any:
+        """Pictures (``images.encoder_view``) as the tower reads them: [pictures, 3, height, width]. Called in any
+        thread."""
 
     @abstractmethod
     def tower(self, pixels: list[Any]) -> list[Any]:
-        """The visual tokens of each view, each of its own memory and with ``nbytes``; at most ``chunk`` views."""
+        """The visual tokens of each view, the mean over its pictures, each of its own memory and with ``nbytes``. Views
+        come together that have about ``chunk`` pictures."""
+
+    def view_pixels(self, image: Image.Image, region: Region | None) -> Any:
+        """A view as the tower reads it: the picture, or the region at one size or, as the settings say, at several."""
+        fit = self.settings.image_fit
+        if region is not None and self.settings.several_sizes:
+            return self.read_by_tower(encoder_views(image, region, fit))
+        return self.read_by_tower([encoder_view(image, region, fit)])
 
     @abstractmethod
     def lanes(self, prompts: Sequence[Prompt], views: Mapping[ViewKey, Any]) -> Lanes:
@@ -206,8 +217,9 @@ class LocalEngine(ABC):
                 elif key not in missing or key not in missing[key][0].pixels:
                     missing[key] = (prompt, request.images[picture.image], picture.region)
         keys = list(missing)
-        for start in range(0, len(keys), self.chunk):
-            some = keys[start : start + self.chunk]
+        together = max(self.chunk // (len(SIZES) if self.settings.several_sizes else 1), 1)
+        for start in range(0, len(keys), together):
+            some = keys[start : start + together]
             pixels = []
             for key in some:
                 prompt, image, region = missing[key]

@@ -18,12 +18,10 @@ from chatspot.engine.kept import KeptBeginnings, Row, ViewKey
 from chatspot.engine.local_engine import LocalEngine, Prompt
 from chatspot.engine.torch_lanes import TorchLanes, numbered, read_together, shared_beginnings
 from chatspot.errors import MessageError
-from chatspot.images import encoder_view
 from chatspot.model.checkpoint import Checkpoint
 from chatspot.model.sheet_tower import SheetTower
 from chatspot.model.vision import raw_features, visual_tokens
 from chatspot.prompts import Tokens
-from chatspot.regions import Region
 
 # On GPUs; those for CPUs are ``local_engine``'s.
 GPU_CHUNK = 32
@@ -97,21 +95,20 @@ class TorchEngine(LocalEngine):
         """The torch device, such as "cpu" or "cuda:0"."""
         return str(self._device)
 
-    def view_pixels(self, image: Image.Image, region: Region | None) -> Tensor:
-        """A view as the tower reads it: [1, 3, height, width], on the CPU. Safe in any thread."""
-        shown = encoder_view(image, region, self.settings.image_fit)
-        pixels: Tensor = self.checkpoint.processor.image_processor(images=[shown], return_tensors="pt")["pixel_values"]
+    def read_by_tower(self, shown: list[Image.Image]) -> Tensor:
+        """Pictures as the tower reads them: [pictures, 3, height, width], on the CPU. Safe in any thread."""
+        pixels: Tensor = self.checkpoint.processor.image_processor(images=shown, return_tensors="pt")["pixel_values"]
         return pixels
 
     @torch.inference_mode()
     def tower(self, pixels: list[Tensor]) -> list[Tensor]:
-        """Views [1, 3, height, width] each through tower and projector: [tokens, hidden] each, in the language model's
-        dtype and of its own memory, so that dropping one frees it."""
+        """Views [pictures, 3, height, width] each through tower and projector: [tokens, hidden] each, the mean over its
+        pictures, in the language model's dtype and of its own memory, so that dropping one frees it."""
         together = torch.cat(pixels).to(self._device)
         if isinstance(self.model.model.vision_tower, SheetTower):
             together = together.contiguous(memory_format=torch.channels_last)
-        tokens = visual_tokens(self.model, raw_features(self.model, together)).to(self.dtype)
-        return [view.clone() for view in tokens]
+        tokens = visual_tokens(self.model, raw_features(self.model, together))
+        return [view.mean(dim=0).to(self.dtype) for view in tokens.split([len(each) for each in pixels])]
 
     def lanes(self, prompts: Sequence[Prompt], views: Mapping[ViewKey, Tensor]) -> TorchLanes:
         """The prompts as rows that have read them, those with about as much to read together."""

@@ -18,7 +18,7 @@ import math
 
 from PIL import Image
 
-from chatspot.images.focal import GREY, focal_view
+from chatspot.images.focal import GREY, focal_view, focal_views
 from chatspot.regions import Point, Region
 
 SIDE = 256
@@ -32,10 +32,22 @@ def encoder_view(image: Image.Image, region: Region | None, image_fit: str) -> I
     """The upright RGB ``image`` or, with a ``region``, its focal view, as the checkpoint's ``image_fit`` wants it:
     "sheet" gives a sheet of SIDE x (SIDE + LINE_HEIGHT) pixels, any other leaves the fitting to the image processor."""
     view = image if region is None else focal_view(image, region)
+    return view if image_fit != "sheet" else sheet(view, line_of(image, region, view))
+
+
+def encoder_views(image: Image.Image, region: Region, image_fit: str) -> list[Image.Image]:
+    """What ``encoder_view`` gives, at several sizes of the focal view (``focal_views``). The line of a sheet is the
+    same on all of them."""
+    views = focal_views(image, region)
     if image_fit != "sheet":
-        return view
-    alone = view if region is None or isinstance(region, Point) else region_alone(image, region)
-    return sheet(view, alone)
+        return views
+    line = line_of(image, region, focal_view(image, region))
+    return [sheet(view, line) for view in views]
+
+
+def line_of(image: Image.Image, region: Region | None, view: Image.Image) -> Image.Image:
+    """What a sheet shows as a line of text: the region alone, or the ``view`` where there is nothing narrower."""
+    return view if region is None or isinstance(region, Point) else region_alone(image, region)
 
 
 def sheet(view: Image.Image, alone: Image.Image) -> Image.Image:

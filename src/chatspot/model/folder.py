@@ -28,6 +28,7 @@ FILES = (CONFIG, PROCESSOR, TEMPLATE, "tokenizer.json", "tokenizer_config.json")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")  # owner/name
 TEMPLATE_NAME = re.compile(r"\{#-?\s*([\w-]+), version (\d+)")  # the first line of a shipped template
 IMAGE_FITS = ("stretch", "pad", "sheet")
+LATER_SETTINGS = {"several_sizes": False}  # what checkpoints lack that were made before a setting came, and did
 
 
 def local_folder(source: str | os.PathLike[str]) -> Path:
@@ -83,6 +84,7 @@ def settings_from_json(stored: Any, folder: Path) -> PromptSettings:
     """The prompt settings in ``config.json``; ``CheckpointError`` when they are not what this version knows."""
     where = f"{folder / CONFIG}, key 'chatspot'"
     known = {field.name: type(field.default) for field in fields(PromptSettings)}
+    stored = {**LATER_SETTINGS, **stored} if isinstance(stored, dict) else stored
     if not isinstance(stored, dict) or set(stored) != set(known):
         found = sorted(stored) if isinstance(stored, dict) else stored
         raise CheckpointError(f"{where}: expected exactly {sorted(known)}, got {found}; it was made by another "

@@ -20,7 +20,7 @@ from chatspot.model.weights import LANGUAGE_FILE, LINE_FILE, PICTURE_FILE, cache
 from chatspot.prompts import PromptSettings, template_source
 
 FORMAT = 3  # raise when the conversion changes
-SETTINGS = PromptSettings(template="chatspot-nano", version=1, focal_view=True, spell_quotes=True, image_fit="sheet")
+SETTINGS = PromptSettings("chatspot-nano", 1, focal_view=True, several_sizes=True, spell_quotes=True, image_fit="sheet")
 SHIPPED = {
     "tower": "nano-tower.safetensors",
     "projector": "nano-projector.safetensors",

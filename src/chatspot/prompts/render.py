@@ -33,6 +33,8 @@ class PromptSettings:
     """What the checkpoint fixes of its prompt; stored in its ``config.json`` under ``chatspot``.
 
     ``focal_view``: each region a user names is also shown as a further picture.
+    ``several_sizes``: what the encoder says of a focal view is the mean over windows of several sizes (engines only:
+    training shows the middle one, and moves its boxes instead).
     ``spell_quotes``: in answers, text between double quotes is tokenised a character at a time (reading aloud letter by
     letter is far easier to learn for a small model than recalling word pieces; our choice, see PAPER.md).
     ``image_fit``: how the picture meets the square encoder; "stretch" or "pad".
@@ -41,6 +43,7 @@ class PromptSettings:
     template: str = "chatspot-nano"
     version: int = 1
     focal_view: bool = True
+    several_sizes: bool = False
     spell_quotes: bool = True
     image_fit: str = "stretch"
 

@@ -308,7 +308,7 @@ class Scribble(Shape):
         from shapely.affinity import scale
 
         w, h = self.pen_wh
-        path = [(x / w, y / h) for x, y in self.points]
+        path = [(round(x / w, 9), round(y / h, 9)) for x, y in self.points]  # GEOS divides by the steps' lengths
         if len(set(path)) == 1:
             stroke = ShapelyPoint(path[0]).buffer(0.5)
         else:

@@ -22,9 +22,7 @@ from chatspot.engine.onnx.decoder import Decoder, OnnxLanes
 from chatspot.engine.onnx.huge_pages import use_huge_pages
 from chatspot.engine.onnx.session import Precision
 from chatspot.engine.onnx.stored import StoredTensors
-from chatspot.images import encoder_view
 from chatspot.model.light import open_light
-from chatspot.regions import Region
 
 
 class OnnxEngine(LocalEngine):
@@ -61,14 +59,16 @@ class OnnxEngine(LocalEngine):
         """Always "cpu"."""
         return "cpu"
 
-    def view_pixels(self, image: Image.Image, region: Region | None) -> NDArray[np.float32]:
-        """A view as the tower reads it: [1, 3, height, width]. Safe in any thread."""
-        return self.checkpoint.pixels(encoder_view(image, region, self.settings.image_fit))
+    def read_by_tower(self, shown: list[Image.Image]) -> NDArray[np.float32]:
+        """Pictures as the tower reads them: [pictures, 3, height, width]. Safe in any thread."""
+        return np.concatenate([self.checkpoint.pixels(picture) for picture in shown])
 
     def tower(self, pixels: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Views [1, 3, height, width] each through tower and projector: [tokens, hidden] each, of its own memory."""
+        """Views [pictures, 3, height, width] each through tower and projector: [tokens, hidden] each, the mean over its
+        pictures, of its own memory."""
         (tokens,) = self.tower_session.run(["tokens"], {"pixels": np.concatenate(pixels)})
-        return [view.copy() for view in tokens]
+        ends = np.cumsum([len(each) for each in pixels])
+        return [view.mean(axis=0) for view in np.split(tokens, ends[:-1])]
 
     def lanes(self, prompts: Sequence[Prompt], views: Mapping[ViewKey, NDArray[np.float32]]) -> OnnxLanes:
         """The prompts as rows that have read them, each from where a kept beginning or another of these rows ends."""

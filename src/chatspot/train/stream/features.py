@@ -33,7 +33,7 @@ Result = TypeVar("Result")
 CHUNK = 4  # pictures that pass the tower together; larger batches are slower on CPUs (measured)
 KEY_BYTES = 21  # 20 hexadecimal digits and a line end
 FLUSH_EVERY = 32  # chunks between keys
-FOCAL_VERSION = 2  # raise when the focal view's or the sheet's pixels change: older kept features must not be read
+FOCAL_VERSION = 3  # raise when the focal view's or the sheet's pixels change: older kept features must not be read
 
 
 def side_by_side(jobs: Iterator[Callable[[], Result]], workers: int) -> Iterator[Result]:
