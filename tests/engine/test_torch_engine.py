@@ -19,7 +19,8 @@ from chatspot.engine.kept import KeptViews
 from chatspot.engine.local_engine import CHUNK, TEXT_LIMIT, Prompt, batches, content_hash
 from chatspot.engine.torch_engine import TorchEngine, fast_bfloat16_on_cpu
 from chatspot.errors import MessageError
-from chatspot.images import encoder_view
+from chatspot.images import encoder_view, encoder_views
+from chatspot.images.focal import SIZES
 from chatspot.messages import Conversation, ImagePart, Message, RegionPart, TextPart, ask
 from chatspot.model.checkpoint import load_checkpoint
 from chatspot.prompts.render import template_messages
@@ -72,18 +73,30 @@ def stem(engine: TorchEngine) -> torch.nn.Module:
 @pytest.mark.parametrize("kind", ["engine", "engine_7b"])
 @pytest.mark.parametrize("regions", [(), (BOX,), (BOX, Point.from_normalized(0.7, 0.3))])
 def test_answers_are_those_of_stock_generate(kind: str, regions, image: Image.Image, request_fixture):
-    """Same tokens and probabilities as the stock model's own generate(), on pictures from the stock processor."""
+    """Same tokens and probabilities as the stock model's own generate(), on pictures from the stock processor. Nano's
+    focal views have several sizes, whose stock image features are averaged here."""
     engine = request_fixture(kind)
     wanted = request(image, "What can you see?", *regions, most=10)
-    shown = [None, *(region for region in regions if engine.settings.focal_view)]
-    views = [encoder_view(image, region, engine.settings.image_fit) for region in shown]
+    fit, model = engine.settings.image_fit, engine.model
+    shown = [[encoder_view(image, None, fit)]]
+    shown += [encoder_views(image, region, fit) for region in regions if engine.settings.focal_view]
+    pixels = [
+        engine.checkpoint.processor.image_processor(views, return_tensors="pt")["pixel_values"] for views in shown
+    ]
     ids = torch.tensor([engine.prompt(wanted, 0, {}).ids])
-    pixels = engine.checkpoint.processor.image_processor(images=views, return_tensors="pt")["pixel_values"]
-    out = engine.model.generate(
-        input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=pixels, do_sample=False, max_new_tokens=10,
-        output_logits=True, return_dict_in_generate=True,
+    if len(shown) == 1:
+        given = {"input_ids": ids, "pixel_values": pixels[0]}
+    else:
+        features = [
+            torch.stack(list(model.get_image_features(pixel_values=p).pooler_output)).mean(dim=0) for p in pixels
+        ]
+        places = (ids == model.config.image_token_id)[..., None]
+        given = {"inputs_embeds": model.get_input_embeddings()(ids).masked_scatter(places, torch.cat(features))}
+    out = model.generate(
+        **given, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=10, output_logits=True,
+        return_dict_in_generate=True,
     )  # fmt: skip
-    chosen = out.sequences[0, ids.shape[1] :]
+    chosen = out.sequences[0, ids.shape[1] if len(shown) == 1 else 0 :]
     logprob = sum(float(step[0].log_softmax(-1)[token]) for step, token in zip(out.logits, chosen, strict=True))
     reply = engine.answer([wanted])[0]
     assert list(reply.token_ids) == chosen.tolist()
@@ -278,11 +291,11 @@ def test_focal_views_are_encoded_together_and_once(engine: TorchEngine, image: I
     boxes = [Box.from_normalized(0, 0, 0.1 * n, 0.5) for n in range(1, 8)]
     with counted(stem(engine)) as encoded:
         engine.answer([request(image, "What?", box) for box in (*boxes, *boxes)])
-    assert sum(encoded) == 1 + len(boxes)
-    assert max(encoded) == CHUNK
+    assert sum(encoded) == 1 + len(SIZES) * len(boxes)
+    assert max(encoded) == CHUNK // len(SIZES) * len(SIZES)
     with counted(stem(engine)) as encoded:
         engine.answer([request(image, "And here?", BOX, *boxes)])
-    assert encoded == [1], "only the new region's view"
+    assert encoded == [len(SIZES)], "only the new region's view"
 
 
 def test_other_pixels_or_another_shape_are_another_picture(engine: TorchEngine, image: Image.Image):

@@ -26,7 +26,7 @@ from chatspot.images.focal import (
     region_window,
 )
 from chatspot.regions import Box, Mask, Point, Polygon, Region, Scribble
-from strategies import areas, boxes, regions
+from strategies import areas, regions
 
 quick = settings(deadline=None, max_examples=60)
 small_sizes = st.tuples(st.integers(1, 90), st.integers(1, 90))

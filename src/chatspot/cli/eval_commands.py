@@ -39,6 +39,7 @@ from chatspot.cli.eval_options import (
 if TYPE_CHECKING:
     from chatspot.eval.opening import Chosen
 
+NAMED_PARTS = ("train", "KEPT")  # folders of photo sets that are not held out, as recorded commands name them
 eval_app = typer.Typer(name="eval", no_args_is_help=True, help="Measure how often the answers are right.")
 
 
@@ -130,7 +131,7 @@ def ask_all(asking: Asking, out: Path, chosen: Chosen, batch: int, keep_prompts:
         typer.echo(f"{asking.data}: {kind}: {count} (left out)", err=True)
     engine, facts = open_engine(chosen)
     part = asking.data.resolve().parent.name
-    place = f"PHOTOS/{part if part in ('train', 'KEPT') else 'heldout'}" if folder.source is None else "ORIGINAL"
+    place = f"PHOTOS/{part if part in NAMED_PARTS else 'heldout'}" if folder.source is None else "ORIGINAL"
     files = {name: each.name for name in ("ids", "detections") if (each := getattr(asking, name))}
     command = spoken("predict", task=asking.task, form=questions[0].extra["form"], noise=asking.noise or None,
                      data=f"{place}/{asking.data.resolve().name}", **of_model(chosen, facts["name"]),
