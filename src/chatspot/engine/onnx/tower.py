@@ -14,7 +14,7 @@ from chatspot.engine.onnx.stored import StoredTensors
 from chatspot.images.sheet import LINE_HEIGHT, SIDE
 
 GRID, TOKENS = 4, 16  # sheet_tower.GRID and TOKENS_PER_IMAGE
-MIDDLE_CELLS = (5, 6, 9, 10)  # of the grid, row by row
+MIDDLE_CELLS = tuple(row * GRID + column for row in range(1, GRID - 1) for column in range(1, GRID - 1))
 MIDDLE_STAGES = (2, 4)  # efficientnet_lite.MIDDLE_STAGES
 STRIDES = (1, 2, 2, 2, 1, 2, 1)  # of the stages' first blocks (efficientnet_lite.B0_STAGES)
 HIGH_STRIDES = {3: 2, 10: 2}  # blocks of the line whose stride of the height is not 1 (text_line.BLOCKS)
