@@ -24,6 +24,7 @@ from noise_pictures import photo
 from chatspot import ChatSpot
 from chatspot.engine.onnx.build import LANGUAGE, TOWER
 from chatspot.engine.onnx.decoder import Decoder
+from chatspot.engine.onnx.onnx_engine import tower_inputs
 
 RUNS = 15
 KINDS = {
@@ -50,7 +51,7 @@ def main() -> None:
         prompt = engine.prompt(asked, 0, {})
         views = engine.encoded([asked], [prompt])
         embeddings = engine.embedded(prompt, views)
-        pixels = np.zeros_like(engine.view_pixels(asked.images[0], None))
+        view = tower_inputs([np.zeros_like(engine.view_pixels(asked.images[0], None))])
 
         def token(rows: int) -> Callable[[Any], Callable[[], object]]:
             def prepared(session: Any) -> Callable[[], object]:
@@ -66,7 +67,7 @@ def main() -> None:
 
         language, tower = engine.built / LANGUAGE, engine.built / TOWER
         stages = {
-            "tower, one view": profile(tower, lambda session: lambda: session.run(None, {"pixels": pixels}), folder),
+            "tower, one view": profile(tower, lambda session: lambda: session.run(None, view), folder),
             f"reading {len(embeddings)} tokens": profile(language, reading, folder),
             "a token of one answer": profile(language, token(1), folder),
             "a token of 16 answers": profile(language, token(16), folder),

@@ -107,6 +107,13 @@ def test_a_model_in_training_is_saved_in_the_stock_layout(small_7b, tmp_path: Pa
     assert model.model.multi_modal_projector is linear  # the model trains on as it was
 
 
+def test_a_checkpoint_from_before_a_setting_does_as_it_did(saved_7b: Path, tmp_path: Path):
+    folder = Path(shutil.copytree(saved_7b, tmp_path / "older"))
+    edit(folder / "config.json", chatspot__several_sizes=None)
+    assert load_checkpoint(folder).settings == load_checkpoint(saved_7b).settings
+    assert not load_checkpoint(folder).settings.several_sizes
+
+
 def test_nanos_kind_of_checkpoint(small_7b, tmp_path: Path):
     """A tower that reads sheets, identity layout, tied embeddings, 16 tokens a picture."""
     _, processor = small_7b()
@@ -328,6 +335,7 @@ DAMAGES: list[tuple[Callable[[Path], Any], str]] = [
     (config(chatspot__version="1"), "version should be of type int"),
     (config(chatspot__version=True), "version should be of type int"),
     (config(chatspot__focal_view=0), "focal_view should be of type bool"),
+    (config(chatspot__several_sizes="yes"), "several_sizes should be of type bool"),
     (config(chatspot__template="chatspot-900b"), "'chatspot-900b' version 1 is unknown"),
     (config(chatspot__version=99), "version 99 is unknown; .*upgrade"),
     (config(chatspot__version=0), "version 0 is unknown"),

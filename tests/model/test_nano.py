@@ -18,13 +18,14 @@ import torch
 from safetensors.torch import save_file
 
 from chatspot.errors import CheckpointError
-from chatspot.images import open_image
+from chatspot.images import encoder_view, encoder_views, open_image
 from chatspot.model import gguf, weights
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
 from chatspot.model.nano import nano_checkpoint
 from chatspot.model.nano_assembly import merge_lora, picture_state_dict
 from chatspot.model.sheet_tower import LINE_FEATURES
-from chatspot.model.vision import raw_features, standardised
+from chatspot.model.vision import raw_features, standardised, view_features
+from chatspot.regions import Box
 
 CAT_CLASSES = range(281, 286)  # ImageNet's house cats: tabby to Egyptian cat
 
@@ -64,6 +65,19 @@ def test_every_token_carries_the_middle_of_the_picture(untrained: Checkpoint) ->
     seen, middle = raw[:, :channels], raw[:, channels : 2 * channels]
     torch.testing.assert_close(middle, seen[[5, 6, 9, 10]].mean(dim=0).expand_as(seen))
     assert not torch.allclose(seen[0], middle[0])
+
+
+def test_a_views_features_are_the_mean_of_its_sheets(untrained: Checkpoint) -> None:
+    cat = open_image(Path(str(resources.files("chatspot").joinpath("examples", "cat.jpg"))))
+    views = [encoder_views(cat, Box.from_normalized(*box), "sheet") for box in ((0.1, 0, 0.9, 0.5), (0.4, 0.3, 0.6, 1))]
+    sheets = [encoder_view(cat, None, "sheet"), *(sheet for view in views for sheet in view)]
+    pixels = untrained.processor.image_processor(sheets, return_tensors="pt")["pixel_values"]
+    with torch.inference_mode():
+        found = view_features(untrained.model, pixels, [1, 3, 3])
+        each = raw_features(untrained.model, pixels)
+    expected = torch.stack([part.mean(dim=0) for part in each.split([1, 3, 3])])
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+    assert not torch.allclose(found[1], found[2], atol=0.1)
 
 
 def test_features_are_standardised_by_the_towers_buffers(untrained: Checkpoint) -> None:

@@ -177,6 +177,7 @@ def test_settings_text_limit_and_features(small_7b):
         "template": "chatspot-7b",
         "version": 1,
         "focal_view": False,
+        "several_sizes": False,
         "spell_quotes": False,
         "image_fit": "stretch",
     }

@@ -109,8 +109,8 @@ class LocalEngine(ABC):
 
     @abstractmethod
     def tower(self, pixels: list[Any]) -> list[Any]:
-        """The visual tokens of each view, the mean over its pictures, each of its own memory and with ``nbytes``. Views
-        come together that have about ``chunk`` pictures."""
+        """The visual tokens of each view, of the mean over its pictures' features, each of its own memory and with
+        ``nbytes``. Views come together that have about ``chunk`` pictures."""
 
     def view_pixels(self, image: Image.Image, region: Region | None) -> Any:
         """A view as the tower reads it: the picture, or the region at one size or, as the settings say, at several."""

@@ -20,7 +20,7 @@ from chatspot.engine.torch_lanes import TorchLanes, numbered, read_together, sha
 from chatspot.errors import MessageError
 from chatspot.model.checkpoint import Checkpoint
 from chatspot.model.sheet_tower import SheetTower
-from chatspot.model.vision import raw_features, visual_tokens
+from chatspot.model.vision import view_features, visual_tokens
 from chatspot.prompts import Tokens
 
 # On GPUs; those for CPUs are ``local_engine``'s.
@@ -102,13 +102,13 @@ class TorchEngine(LocalEngine):
 
     @torch.inference_mode()
     def tower(self, pixels: list[Tensor]) -> list[Tensor]:
-        """Views [pictures, 3, height, width] each through tower and projector: [tokens, hidden] each, the mean over its
-        pictures, in the language model's dtype and of its own memory, so that dropping one frees it."""
+        """Views [pictures, 3, height, width] each through tower and projector: [tokens, hidden] each, of the mean over
+        its pictures, in the language model's dtype and of its own memory, so that dropping one frees it."""
         together = torch.cat(pixels).to(self._device)
         if isinstance(self.model.model.vision_tower, SheetTower):
             together = together.contiguous(memory_format=torch.channels_last)
-        tokens = visual_tokens(self.model, raw_features(self.model, together))
-        return [view.mean(dim=0).to(self.dtype) for view in tokens.split([len(each) for each in pixels])]
+        features = view_features(self.model, together, [len(each) for each in pixels])
+        return [view.clone() for view in visual_tokens(self.model, features).to(self.dtype)]
 
     def lanes(self, prompts: Sequence[Prompt], views: Mapping[ViewKey, Tensor]) -> TorchLanes:
         """The prompts as rows that have read them, those with about as much to read together."""

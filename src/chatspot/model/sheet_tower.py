@@ -88,12 +88,27 @@ class SheetTower(PreTrainedModel):
 
     def raw_features(self, pixel_values: Tensor) -> Tensor:
         """Token features before standardisation, [B, 16, hidden_size], of sheets [B, 3, SIDE + 48, SIDE]."""
+        return torch.cat([self.there(pixel_values), self.written(pixel_values)], dim=2)
+
+    def view_features(self, pixel_values: Tensor, sheets: list[int]) -> Tensor:
+        """``raw_features`` of views, [views, 16, hidden_size], of so many ``sheets`` each, one view's after the other:
+        the mean of what is there, and what is written on the first, as all sheets of a view have the same line."""
+        there = torch.stack([each.mean(dim=0) for each in self.there(pixel_values).split(sheets)])
+        firsts = torch.tensor(sheets).cumsum(0) - torch.tensor(sheets)
+        return torch.cat([there, self.written(pixel_values[firsts])], dim=2)
+
+    def there(self, pixel_values: Tensor) -> Tensor:
+        """What is there, [B, 16, features]."""
         maps = [functional.adaptive_avg_pool2d(found, GRID) for found in self.picture(pixel_values[:, :, :SIDE])]
         cells = torch.cat(maps, dim=1)  # [B, C, 4, 4]
         seen = cells.flatten(2).transpose(1, 2)
         middle = cells[:, :, 1:-1, 1:-1].mean(dim=(2, 3))[:, None].expand_as(seen)
+        return torch.cat([seen, middle], dim=2)
+
+    def written(self, pixel_values: Tensor) -> Tensor:
+        """What is written, [B, 16, LINE_FEATURES]."""
         steps = self.line(pixel_values[:, :, SIDE:])  # [B, 32, 120]
-        return torch.cat([seen, middle, steps.reshape(len(steps), TOKENS_PER_IMAGE, LINE_FEATURES)], dim=2)
+        return steps.reshape(len(steps), TOKENS_PER_IMAGE, LINE_FEATURES)
 
     def forward(self, pixel_values: Tensor, output_hidden_states: bool = True, **_: object) -> Any:
         """Sheets [B, 3, SIDE + 48, SIDE] to a ``BaseModelOutputWithPooling`` with [B, 16, hidden_size]."""

@@ -20,6 +20,15 @@ def raw_features(model: LlavaForConditionalGeneration, pixel_values: Tensor) -> 
     return hidden[:, 1:] if config.vision_feature_select_strategy == "default" else hidden
 
 
+def view_features(model: LlavaForConditionalGeneration, pixel_values: Tensor, pictures: list[int]) -> Tensor:
+    """``raw_features`` of views, [views, tokens, features]: the mean over the ``pictures`` of each. In ``pixel_values``
+    one view's pictures follow the other's."""
+    tower = model.model.vision_tower
+    if isinstance(tower, SheetTower):
+        return tower.view_features(pixel_values.to(tower.dtype), pictures)
+    return torch.stack([each.mean(dim=0) for each in raw_features(model, pixel_values).split(pictures)])
+
+
 def standardised(model: LlavaForConditionalGeneration, raw: Tensor) -> Tensor:
     """What the projector is given for ``raw`` features; the same shape."""
     tower = model.model.vision_tower

@@ -7,7 +7,7 @@ be nearer to its true bound than its share says.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +78,7 @@ def counted(engine: LocalEngine) -> Counted:
 def counted_onnx(engine: OnnxEngine) -> Counted:
     """The costs of an ONNX engine. Prompts are held against the faster of its kinds of products."""
     from chatspot.engine.onnx.build import LANGUAGE, TOWER
+    from chatspot.engine.onnx.onnx_engine import tower_inputs
     from chatspot.engine.onnx.products import Kind
     from chatspot.engine.onnx.session import multiplies_bytes
     from chatspot.engine.onnx.stored import DECODER, HEAD, TABLE
@@ -99,23 +100,26 @@ def counted_onnx(engine: OnnxEngine) -> Counted:
         token_bytes=language,
         layer_operations=2 * sum(values.size for values in matrices),
         head_operations=2 * head.size,
-        view_operations=graph_operations(engine.built / TOWER, pixels.shape),
+        view_operations=graph_operations(
+            engine.built / TOWER, {name: values.shape for name, values in tower_inputs([pixels]).items()}
+        ),
         language="float32" if kind == "float32" else f"8 bits by {kind}",
         tower="float32",
     )
     return Counted("onnx", costs, lambda: Rates(read_bandwidth(), onnx_products(kind), onnx_products("float32")))
 
 
-def graph_operations(path: Path, shape: tuple[int, ...]) -> int:
-    """Operations of the convolutions and products of a graph over an input of this shape."""
+def graph_operations(path: Path, inputs: Mapping[str, tuple[int, ...]]) -> int:
+    """Operations of the convolutions and products of a graph over inputs of these shapes."""
     import onnx
     from onnx import helper, shape_inference
 
     from chatspot.engine.onnx.graph import CONTRIB
 
     model = onnx.load(path, load_external_data=False)
-    for dimension, size in zip(model.graph.input[0].type.tensor_type.shape.dim, shape, strict=True):
-        dimension.dim_value = size
+    for value in model.graph.input:
+        for dimension, size in zip(value.type.tensor_type.shape.dim, inputs[value.name], strict=True):
+            dimension.dim_value = size
     for node in model.graph.node:
         if node.domain == CONTRIB:  # the towers' are activations, which leave shapes as they are; onnx knows them not
             node.CopyFrom(helper.make_node("Identity", node.input[:1], node.output))

@@ -27,7 +27,7 @@ from chatspot.errors import CheckpointError
 from chatspot.model.folder import CONFIG, read_json, weight_files
 from chatspot.model.weights import cache_folder
 
-FORMAT = 3  # raise when the graphs change
+FORMAT = 4  # raise when the graphs change
 LANGUAGE, TOWER, BUILT = "language.onnx", "tower.onnx", "built.json"
 
 

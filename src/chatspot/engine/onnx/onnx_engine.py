@@ -22,6 +22,7 @@ from chatspot.engine.onnx.decoder import Decoder, OnnxLanes
 from chatspot.engine.onnx.huge_pages import use_huge_pages
 from chatspot.engine.onnx.session import Precision
 from chatspot.engine.onnx.stored import StoredTensors
+from chatspot.images.sheet import SIDE
 from chatspot.model.light import open_light
 
 
@@ -64,11 +65,10 @@ class OnnxEngine(LocalEngine):
         return np.concatenate([self.checkpoint.pixels(picture) for picture in shown])
 
     def tower(self, pixels: list[NDArray[np.float32]]) -> list[NDArray[np.float32]]:
-        """Views [pictures, 3, height, width] each through tower and projector: [tokens, hidden] each, the mean over its
-        pictures, of its own memory."""
-        (tokens,) = self.tower_session.run(["tokens"], {"pixels": np.concatenate(pixels)})
-        ends = np.cumsum([len(each) for each in pixels])
-        return [view.mean(axis=0) for view in np.split(tokens, ends[:-1])]
+        """Views [pictures, 3, height, width] each through tower and projector: [tokens, hidden] each, of the mean over
+        its pictures, of its own memory."""
+        (tokens,) = self.tower_session.run(["tokens"], tower_inputs(pixels))
+        return [view.copy() for view in tokens]
 
     def lanes(self, prompts: Sequence[Prompt], views: Mapping[ViewKey, NDArray[np.float32]]) -> OnnxLanes:
         """The prompts as rows that have read them, each from where a kept beginning or another of these rows ends."""
@@ -89,3 +89,15 @@ class OnnxEngine(LocalEngine):
         if prompt.views:
             embeddings[np.array(prompt.ids) == self.image_id] = np.concatenate([views[key] for key in prompt.views])
         return embeddings
+
+
+def tower_inputs(pixels: list[NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    """What the tower's graph takes for views of sheets [pictures, 3, SIDE + LINE_HEIGHT, SIDE]. All sheets of a view
+    have the same line, so the first one's is read."""
+    counts = [len(view) for view in pixels]
+    shares = np.repeat(np.eye(len(pixels), dtype=np.float32), counts, axis=1)
+    return {
+        "squares": np.concatenate([view[:, :, :SIDE] for view in pixels]),
+        "shares": shares / np.array(counts, np.float32)[:, None],
+        "lines": np.stack([view[0, :, SIDE:] for view in pixels]),
+    }

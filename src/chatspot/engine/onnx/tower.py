@@ -1,4 +1,4 @@
-"""Nano's vision tower and projector as an ONNX graph: sheets in, visual tokens out.
+"""Nano's vision tower and projector as an ONNX graph: the parts of sheets in, visual tokens out.
 
 The layers are those of ``model.sheet_tower``, ``model.efficientnet_lite`` and ``model.text_line``, which say what they
 are; a test holds the two against each other.
@@ -25,14 +25,20 @@ LINE_STEPS = SIDE // 8  # feature vectors of a line
 def tower_graph(stored: StoredTensors) -> Graph:
     """The graph of tower and projector.
 
-    It takes ``pixels`` [views, 3, SIDE + LINE_HEIGHT, SIDE] and gives ``tokens`` [views, 16, hidden].
+    A view has one square or several, and one line (``tower_inputs``). It takes ``squares`` [squares, 3, SIDE, SIDE],
+    ``shares`` [views, squares], what each square counts for in each view, and ``lines`` [views, 3, LINE_HEIGHT, SIDE],
+    and gives ``tokens`` [views, 16, hidden].
     """
     net = Net(stored, "vision_tower.")
     graph = net.graph
-    pixels = graph.input("pixels", ["views", 3, SIDE + LINE_HEIGHT, SIDE])
-    seen = picture_features(net, cut(graph, pixels, 0, SIDE))
-    read = line_features(net, cut(graph, pixels, SIDE, SIDE + LINE_HEIGHT))
-    features = graph.op("Concat", seen, read, axis=2)
+    squares = graph.input("squares", ["squares", 3, SIDE, SIDE])
+    shares = graph.input("shares", ["views", "squares"])
+    lines = graph.input("lines", ["views", 3, LINE_HEIGHT, SIDE])
+    seen = picture_features(net, squares)
+    read = line_features(net, lines)
+    width = len(net.tensor("feature_mean")) - LINE_STEPS // TOKENS * LINE_FEATURES
+    mean = graph.op("MatMul", shares, graph.op("Reshape", seen, graph.ints(-1, TOKENS * width)))
+    features = graph.op("Concat", graph.op("Reshape", mean, graph.ints(-1, TOKENS, width)), read, axis=2)
     features = graph.op("Sub", features, net.weight("feature_mean"))
     features = graph.op("Mul", features, net.weight("feature_scale"))
     projector = Net(stored, "multi_modal_projector.", graph)
@@ -87,11 +93,6 @@ class Net:
     def silu(self, x: str) -> str:
         """x * sigmoid(x)"""
         return self.graph.contrib("QuickGelu", x, alpha=1.0)
-
-
-def cut(graph: Graph, pixels: str, first: int, last: int) -> str:
-    """Rows ``first`` to ``last`` of pictures [views, channels, height, width]."""
-    return graph.op("Slice", pixels, graph.ints(first), graph.ints(last), graph.ints(2))
 
 
 def picture_features(net: Net, x: str) -> str:
