@@ -2,7 +2,8 @@
 
 The fit is isotonic (Zadrozny and Elkan 2002, KDD; pool adjacent violators, Ayer et al. 1955), over blocks of answers of
 like log-probability, with straight lines between the blocks' means: so it falls nowhere, keeps the order of the
-answers, and its ends are shares of at least a block of answers, not of one (our choice).
+answers, and its ends are shares of at least a block of answers, not of one (our choice). Each block counts one right
+and one wrong answer more than it has (Laplace's rule of succession): twenty right answers do not make a certainty.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import hashlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from chatspot.engine.calibration import Calibration
 from chatspot.errors import DataError
@@ -74,6 +75,30 @@ def graded_in(file: PredictionsFile, matching: str) -> list[Graded]:
     return graded(judged, single_measure(task, judged[0][1].points))
 
 
+class Pooled(NamedTuple):
+    """One or more blocks: how many answers, the sums of their log-probabilities and of their worths with one right
+    answer more for each block, and how many blocks."""
+
+    answers: int
+    logprobs: float
+    right: float
+    blocks: int
+
+    @property
+    def share(self) -> float:
+        """The share of right answers, each block with two answers more than it has."""
+        return self.right / (self.answers + 2 * self.blocks)
+
+    def with_next(self, after: Pooled) -> Pooled:
+        """These blocks and those after them as one."""
+        return Pooled(
+            self.answers + after.answers,
+            self.logprobs + after.logprobs,
+            self.right + after.right,
+            self.blocks + after.blocks,
+        )
+
+
 def isotonic(answers: Sequence[Graded]) -> tuple[tuple[float, float], ...]:
     """The knots of a fit to at least one answer: rising log-probabilities, shares of right answers that never fall."""
     ordered = sorted(answers, key=lambda one: one.logprob)
@@ -86,14 +111,13 @@ def isotonic(answers: Sequence[Graded]) -> tuple[tuple[float, float], ...]:
     if len(blocks) > 1 and len(blocks[-1]) < LEAST_BLOCK:
         last = blocks.pop()
         blocks[-1] += last
-    pooled: list[tuple[int, float, float]] = []  # answers, the sum of their log-probabilities, of their worths
+    pooled: list[Pooled] = []
     for block in blocks:
-        new = (len(block), math.fsum(one.logprob for one in block), math.fsum(one.worth for one in block))
-        while pooled and pooled[-1][2] / pooled[-1][0] >= new[2] / new[0]:
-            before = pooled.pop()
-            new = (before[0] + new[0], before[1] + new[1], before[2] + new[2])
+        new = Pooled(len(block), math.fsum(one.logprob for one in block), 1 + math.fsum(one.worth for one in block), 1)
+        while pooled and pooled[-1].share >= new.share:
+            new = pooled.pop().with_next(new)
         pooled.append(new)
-    return tuple((score / n, round(worth / n, DIGITS)) for n, score, worth in pooled)
+    return tuple((one.logprobs / one.answers, round(one.share, DIGITS)) for one in pooled)
 
 
 def threshold_for(
