@@ -153,9 +153,7 @@ def test_answers_from_the_threshold_on_keep_to_the_risk(answers: list[tuple[floa
 
 def test_all_right_all_wrong_and_ties() -> None:
     right = [Graded("p", -0.01 * at, 2, 1.0) for at in range(100)]
-    assert {share for _, share in isotonic(right)} == {0.954545}, (
-        "five blocks of 20, each with a right and a wrong one more"
-    )
+    assert {share for _, share in isotonic(right)} == {0.954545}, "five blocks of 20, each with two more"
     assert threshold_for(right, isotonic(right), 0.2) == (0.954545, 0.0, 1.0)
     wrong = [Graded("p", -0.01 * at, 2, 0.0) for at in range(100)]
     assert {share for _, share in isotonic(wrong)} == {0.045455}

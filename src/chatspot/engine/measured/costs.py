@@ -16,18 +16,20 @@ from PIL import Image
 
 from chatspot.engine.local_engine import LocalEngine
 from chatspot.engine.measured.machine import device_bandwidth, onnx_products, read_bandwidth, torch_products
+from chatspot.regions import Box
 
 if TYPE_CHECKING:
     from chatspot.engine.onnx.onnx_engine import OnnxEngine
     from chatspot.engine.torch_engine import TorchEngine
 
-VIEW_SIZE = (64, 48)  # of the picture whose view is counted; every view has as many pixels for the tower
+VIEW_SIZE = (64, 48)  # of the picture whose views are counted; every picture has as many pixels for the tower
 
 
 @dataclass(frozen=True)
 class Costs:
     """Bytes of all weights and of those that every token reads; operations (a product or a sum) of a token in the
-    layers, of choosing a token in the head, and of a view in tower and projector.
+    layers, of choosing a token in the head, and of a view in tower and projector: of a picture as a whole, and of a
+    region, which may be shown at several sizes.
 
     ``language`` and ``tower`` say what kind of numbers is multiplied.
     """
@@ -37,6 +39,7 @@ class Costs:
     layer_operations: int
     head_operations: int
     view_operations: int
+    region_operations: int
     language: str
     tower: str
 
@@ -58,6 +61,12 @@ class Counted:
     engine: str
     costs: Costs
     rates: Callable[[], Rates]
+
+
+def counted_views(engine: LocalEngine) -> tuple[Any, Any]:
+    """A picture as a whole and a region of it, as the tower reads them."""
+    image = Image.new("RGB", VIEW_SIZE)
+    return engine.view_pixels(image, None), engine.view_pixels(image, Box.from_normalized(0.2, 0.2, 0.8, 0.8))
 
 
 def counted(engine: LocalEngine) -> Counted:
@@ -94,15 +103,17 @@ def counted_onnx(engine: OnnxEngine) -> Counted:
     kind: Kind = "float32"
     if engine.precision == "int8":
         kind = "rows" if multiplies_bytes() else "blocks"
-    pixels = engine.view_pixels(Image.new("RGB", VIEW_SIZE), None)
+    whole, region = (
+        graph_operations(engine.built / TOWER, {name: values.shape for name, values in tower_inputs([view]).items()})
+        for view in counted_views(engine)
+    )
     costs = Costs(
         weight_bytes=language + tower,
         token_bytes=language,
         layer_operations=2 * sum(values.size for values in matrices),
         head_operations=2 * head.size,
-        view_operations=graph_operations(
-            engine.built / TOWER, {name: values.shape for name, values in tower_inputs([pixels]).items()}
-        ),
+        view_operations=whole,
+        region_operations=region,
         language="float32" if kind == "float32" else f"8 bits by {kind}",
         tower="float32",
     )
@@ -152,15 +163,18 @@ def counted_torch(engine: TorchEngine) -> Counted:
     tower_dtype = next(model.model.vision_tower.parameters()).dtype
     table, head = decoder.embed_tokens.weight, model.lm_head.weight
     matrices = [weight for weight in decoder.parameters() if weight.ndim == 2 and weight is not table]
-    pixels = engine.view_pixels(Image.new("RGB", VIEW_SIZE), None)
-    with FlopCounterMode(display=False) as counter:
-        engine.tower([pixels])
+    passed = []
+    for view in counted_views(engine):
+        with FlopCounterMode(display=False) as counter:
+            engine.tower([view])
+        passed.append(counter.get_total_flops())
     costs = Costs(
         weight_bytes=sum(weight.nbytes for weight in model.parameters()),
         token_bytes=token_bytes(engine),
         layer_operations=2 * sum(weight.numel() for weight in matrices),
         head_operations=2 * head.numel(),
-        view_operations=counter.get_total_flops(),
+        view_operations=passed[0],
+        region_operations=passed[1],
         language=str(dtype).removeprefix("torch."),
         tower=str(tower_dtype).removeprefix("torch."),
     )

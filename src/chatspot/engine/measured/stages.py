@@ -20,7 +20,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from chatspot.engine.interface import Request
 from chatspot.engine.local_engine import LocalEngine
@@ -28,6 +28,7 @@ from chatspot.engine.measured.asked import forget, noise, question
 from chatspot.engine.measured.costs import Costs, Rates, counted
 from chatspot.engine.measured.machine import GPU, PROCESS, peak_memory, timed
 from chatspot.messages import Conversation, ask
+from chatspot.prompts import pictures
 
 DECODED = 32  # tokens of one decoding run
 WORDS = 200  # of the prompt that is read, or an eighth of the model's text limit
@@ -36,7 +37,13 @@ CROWD = CROWD_PICTURES * CROWD_REGIONS
 CROWD_RUNS = 2  # at most: they take longest
 MEMORY, PRODUCTS = "memory", "products"
 
-Work = tuple[int, int]  # views that pass the tower, and tokens that are read
+
+class Work(NamedTuple):
+    """What passes the tower, ``wholes`` of pictures and views of ``regions``, and how many ``tokens`` are read."""
+
+    wholes: int
+    regions: int
+    tokens: int
 
 
 @dataclass(frozen=True)
@@ -81,9 +88,10 @@ class Bounds:
     costs: Costs
     rates: Rates
 
-    def seeing(self, views: int) -> float:
-        """Views through tower and projector."""
-        return views * self.costs.view_operations / self.rates.tower_operations
+    def seeing(self, wholes: int, regions: int = 0) -> float:
+        """Views of whole pictures and of regions through tower and projector."""
+        operations = wholes * self.costs.view_operations + regions * self.costs.region_operations
+        return operations / self.rates.tower_operations
 
     def reading(self, tokens: int, rows: int = 1) -> float:
         """A pass over tokens of ``rows`` rows, each of which then has a next token chosen."""
@@ -97,7 +105,7 @@ class Bounds:
 
     def first_token(self, work: Work) -> float:
         """A question whose views and tokens are new."""
-        return self.seeing(work[0]) + self.reading(work[1])
+        return self.seeing(work.wholes, work.regions) + self.reading(work.tokens)
 
     def one_by_one(self, works: Sequence[Work], tokens: int) -> float:
         """Questions one after the other, with answers of so many tokens."""
@@ -105,8 +113,9 @@ class Bounds:
 
     def together(self, works: Sequence[Work], tokens: int) -> float:
         """The same side by side: weights are read once for all."""
-        rows, views, unread = len(works), sum(views for views, _ in works), sum(tokens for _, tokens in works)
-        return self.seeing(views) + self.reading(unread, rows) + (tokens - 1) * self.reading(rows, rows)
+        rows, wholes, regions = len(works), sum(work.wholes for work in works), sum(work.regions for work in works)
+        unread = sum(work.tokens for work in works)
+        return self.seeing(wholes, regions) + self.reading(unread, rows) + (tokens - 1) * self.reading(rows, rows)
 
 
 @dataclass(frozen=True)
@@ -197,11 +206,13 @@ def asked_alone(engine: LocalEngine, request: Request) -> tuple[Work, float]:
     """A request's work, for an engine with what it keeps, and the seconds of its answer."""
     prompt = engine.prompt(request, 0, {})
     begun = engine.beginnings.longest(engine.row(prompt)[:-1])
-    views = sum(engine.kept.get(key) is None for key in set(prompt.views))
+    shown = zip(prompt.views, pictures(request.conversation, engine.settings), strict=True)
+    new = {key: picture.region for key, picture in shown if engine.kept.get(key) is None}
+    wholes = sum(region is None for region in new.values())
     unread = len(prompt.ids) - (0 if begun is None else int(begun.shape[-2]))
     started = time.perf_counter()
     engine.answer([request])
-    return (views, unread), time.perf_counter() - started
+    return Work(wholes, len(new) - wholes, unread), time.perf_counter() - started
 
 
 def decode_rates(engine: LocalEngine, request: Request, runs: int, tokens: int) -> list[float]:
@@ -266,5 +277,5 @@ def stages(found: Timed, opening: float, bounds: Bounds) -> list[Stage]:
 
 def parts(work: Work) -> str:
     """What a first token waits for."""
-    views, tokens = work
-    return f"{views} {'view' if views == 1 else 'views'} through the tower, {tokens} tokens read"
+    views = work.wholes + work.regions
+    return f"{views} {'view' if views == 1 else 'views'} through the tower, {work.tokens} tokens read"
