@@ -35,7 +35,7 @@ UPDATE = bool(os.environ.get("CHATSPOT_UPDATE_README"))
     ("shown", "printed", "equal"),
     [
         ('{"confidence": 0.9505}', '{"confidence": 0.9487}', True),
-        ('{"confidence": 0.9505}', '{"confidence": 0.9387}', False),
+        ('{"confidence": 0.9505}', '{"confidence": 0.9105}', False),
         ('{"confidence": 0.9505}', "{}", False),
         ('{"loss": 0.9505}', '{"loss": 0.9504}', False),
         ("a cat", "a  cat", True),
@@ -58,10 +58,11 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def same(shown: str, printed: str) -> bool:
     """Whether what is shown is what was printed; ``...`` stands for anything.
 
-    A confidence may differ in its third decimal: bfloat16 products are summed otherwise on other processors.
+    A confidence may differ by 0.03: processors multiply 8 bits and bfloat16 in different ways (0.0104 between a Xeon
+    and an EPYC was seen). So examples should ask what nano is sure of.
     """
     numbers = [[float(number) for number in CONFIDENCE.findall(text)] for text in (shown, printed)]
-    if numbers[0] != pytest.approx(numbers[1], abs=0.01):
+    if numbers[0] != pytest.approx(numbers[1], abs=0.03):
         return False
     shown, printed = (CONFIDENCE.sub("CONFIDENCE", text) for text in (shown, printed))
     return OutputChecker().check_output(shown, printed, ELLIPSIS | NORMALIZE_WHITESPACE)

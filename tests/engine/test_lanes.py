@@ -27,6 +27,7 @@ from chatspot.regions import Box, Point
         ([[1, 2, 9], [4, 5, 9], [1, 2, 8], [4, 5, 8]], 1, Shared(1, [0, 1], [0, 1, 0, 1])),
         ([[1, 2, 3, 4], [1, 2, 3], [1, 2, 3, 5]], 1, Shared(1, [0, 1], [0, 1, 0])),  # beginnings of two lengths
         ([[1, 2, 3], [9, 9, 9, 9], [1, 2, 4]], 1, Shared(1, [0, 1], [0, 1, 0])),
+        ([[0, 0], [1, 0], [1, 1], [1, 0, 0, 0]], 0, Shared(1, [0, 1, 3], [0, 1, 1, 2])),  # a longer one between them
     ],
 )
 def test_the_beginnings_that_save_most_are_found(rows, least_saved, expected):

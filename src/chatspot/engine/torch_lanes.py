@@ -170,8 +170,9 @@ def shared_beginnings(rows: Sequence[Sequence[int]], least_saved: int) -> Shared
     All rows keep the same number of tokens to themselves, so that both passes are padded on the left alone.
     """
     total, shortest = sum(map(len, rows)), min(map(len, rows))
-    ordered = sorted(map(tuple, rows))
-    candidates = {max(max(map(len, pair)) - alike(*pair), 1) for pair in pairwise(ordered)}
+    # Beginnings that are alike are of rows of one length. Among these, sorted, neighbours have most in common.
+    ordered = sorted(map(tuple, rows), key=lambda row: (len(row), row))
+    candidates = {max(len(a) - alike(a, b), 1) for a, b in pairwise(ordered) if len(a) == len(b)}
     best, most = None, max(least_saved, 1)
     for own in sorted(candidate for candidate in candidates if candidate < shortest):
         beginnings: dict[tuple[int, ...], int] = {}
