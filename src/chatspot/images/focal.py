@@ -36,21 +36,33 @@ GREY = (127, 127, 127)
 def focal_views(image: Image.Image, region: Region) -> list[Image.Image]:
     """The focal views of ``region`` at several sizes, the smallest first; that of ``focal_view`` is the middle one."""
     sizes = LOOSE_SIZES if isinstance(region, Point | Scribble) else SIZES
-    return [focal_view(image, region, size) for size in sizes]
+    shape = shape_of(image, region)
+    return [view_of(image, region, shape, size) for size in sizes]
 
 
 def focal_view(image: Image.Image, region: Region, size: float = 1.0) -> Image.Image:
     """The focal view of ``region`` on the upright RGB ``image``, in the picture's own resolution (the image processor
     resizes it to the encoder's square). ``size`` multiplies the window's sides."""
+    return view_of(image, region, shape_of(image, region), size)
+
+
+def shape_of(image: Image.Image, region: Region) -> Image.Image | None:
+    """The region on a picture of the image's size, outside of which a view is dimmed; None where nothing is dimmed."""
+    if isinstance(region, Point | Box | Scribble):
+        return None
+    return Image.fromarray(region.to_bitmap(image.size))
+
+
+def view_of(image: Image.Image, region: Region, shape: Image.Image | None, size: float) -> Image.Image:
+    """The window around the region, dimmed outside of its ``shape`` (``shape_of``)."""
     if isinstance(region, Point):
         return padded_crop(image, point_window(region, image.size, size))
     window = region_window(region, image.size, size)
     view = image.crop(window)
-    if isinstance(region, Box | Scribble):
+    if shape is None:
         return view
-    shape = Image.fromarray(region.to_bitmap(image.size)).crop(window)
     dark = view.point(lambda value: int(value * DIMMED))
-    return Image.composite(view, dark, shape)
+    return Image.composite(view, dark, shape.crop(window))
 
 
 def region_window(region: Region, size_wh: tuple[int, int], size: float = 1.0) -> tuple[int, int, int, int]:

@@ -41,7 +41,7 @@ def encoder_views(image: Image.Image, region: Region, image_fit: str) -> list[Im
     views = focal_views(image, region)
     if image_fit != "sheet":
         return views
-    line = line_of(image, region, focal_view(image, region))
+    line = line_of(image, region, views[len(views) // 2])
     return [sheet(view, line) for view in views]
 
 

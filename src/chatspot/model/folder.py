@@ -28,7 +28,7 @@ FILES = (CONFIG, PROCESSOR, TEMPLATE, "tokenizer.json", "tokenizer_config.json")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")  # owner/name
 TEMPLATE_NAME = re.compile(r"\{#-?\s*([\w-]+), version (\d+)")  # the first line of a shipped template
 IMAGE_FITS = ("stretch", "pad", "sheet")
-LATER_SETTINGS = {"several_sizes": False}  # what checkpoints lack that were made before a setting came, and did
+LATER_SETTINGS = {"several_sizes": False}  # what older checkpoints do that do not name the setting
 
 
 def local_folder(source: str | os.PathLike[str]) -> Path:
