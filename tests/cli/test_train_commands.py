@@ -61,6 +61,7 @@ def test_help(command: list[str]) -> None:
         (["instruct", CONFIGS / "tiny/instruct.yaml", "--data", "a.jsonl", "--out", "run"], 7, "is no folder"),
         (["instruct", "--data", "nowhere", "--out", "run"], 7, "nowhere is neither"),
         (["instruct", "--data", "nowhere", "--out", "run", "--mean"], 7, "--after RUN and --ship FOLDER"),
+        (["instruct", "--data", "nowhere", "--out", "run", "--after", "nano", "--start", "."], 7, "leave --start"),
         (["instruct", CONFIGS / "tiny/instruct.yaml", "--data", ".", "--out", "run", "--set", "epochs"], 7,
          "key=value"),
         (["instruct", CONFIGS / "tiny/instruct.yaml", "--data", ".", "--out", "run", "--set", "epoch=1"], 7,

@@ -99,6 +99,23 @@ def test_the_second_start_builds_nothing() -> None:
     assert (folder / "model.safetensors").stat().st_mtime_ns == before
 
 
+def test_without_its_update_nano_is_what_training_goes_on_from(untrained: Checkpoint) -> None:
+    shipped, begun = (load_checkpoint(nano_checkpoint(update=update)).model for update in (True, False))
+    assert torch.equal(
+        begun.model.multi_modal_projector.linear_1.weight, shipped.model.multi_modal_projector.linear_1.weight
+    )
+    tower, published = begun.model.vision_tower.state_dict(), untrained.model.model.vision_tower.state_dict()
+    assert all(torch.equal(value, tower[name]) for name, value in shipped.model.vision_tower.state_dict().items())
+    assert not torch.equal(tower["picture.head.weight"].float(), published["picture.head.weight"].bfloat16().float())
+    language = untrained.model.model.language_model.state_dict()
+    for name, value in begun.model.language_model.state_dict().items():
+        assert torch.equal(value, language[name].bfloat16()), name
+    assert not torch.equal(
+        shipped.model.language_model.layers[0].mlp.up_proj.weight,
+        begun.model.language_model.layers[0].mlp.up_proj.weight,
+    )
+
+
 @pytest.mark.parametrize("sign", ["*.lock", ".nano-*", ".nano-*/tokenizer.json", ".nano-*/model.safetensors"])
 def test_a_killed_conversion_leaves_no_broken_cache(sign: str, tmp_path: Path) -> None:
     """Killed as soon as ``sign`` appears in the cache folder; the next start must build a whole checkpoint."""

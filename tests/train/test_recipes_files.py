@@ -17,7 +17,7 @@ PAPER = {"align": 2e-3, "instruct": 2e-5}  # learning rates, section 4.1
 
 def test_all_of_them_are_looked_at() -> None:
     assert {file.parent.name for file in RECIPES} == {"chatspot-7b", "chatspot-nano", "tiny"}
-    assert len(RECIPES) == 9
+    assert len(RECIPES) == 10
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: f"{file.parent.name}/{file.name}")

@@ -6,6 +6,7 @@ import html
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -93,6 +94,27 @@ def test_a_run_goes_on_after_another(aligned: Path, drawn: Path, tmp_path: Path)
         train(other, Places((drawn,), tmp_path / "other", features, start, after=first), QUIET)
     with pytest.raises(RecipeError, match="holds no state"):
         train(still, Places((drawn,), tmp_path / "none", features, start, after=tmp_path), QUIET)
+
+
+def test_a_run_goes_on_from_the_file_of_an_update(aligned: Path, drawn: Path, tmp_path: Path) -> None:
+    """As nano does: what ships is an update and no state. The decoder ends where the first run's did."""
+    start, features = aligned / "align" / "checkpoint", aligned / "features"
+    first, second = tmp_path / "first", tmp_path / "second"
+    train(parse_recipe(INSTRUCT, "test"), Places((drawn,), first, features, start), QUIET)
+    update = first / "lora.safetensors"
+    still = parse_recipe({**INSTRUCT, "learning_rate": 1e-30, "epochs": 0.5, "seed": 1}, "test")
+    train(still, Places((drawn,), second, features, start, update=update), QUIET)
+    ended, begun = weights(first / "checkpoint"), weights(start)
+    decoder = [name for name in ended if name.endswith("_proj.weight")]
+    assert any(not torch.equal(ended[name], begun[name]) for name in decoder)
+    for name, value in weights(second / "checkpoint").items():
+        wanted = ended if name in decoder else begun
+        assert torch.allclose(value.float(), wanted[name].float(), atol=1e-3), name
+    for low_rank in ({"rank": 2}, {"rank": 4, "alpha": 8}, {}):
+        other = parse_recipe({**INSTRUCT, "low_rank": low_rank}, "test")
+        with pytest.raises(RecipeError, match=r"low_rank\.rank=4 and low_rank\.alpha=64"):
+            train(other, Places((drawn,), tmp_path / "other", features, start, update=update), QUIET)
+        shutil.rmtree(tmp_path / "other")
 
 
 def test_full_instruct_trains_all_but_the_tower(aligned: Path, drawn: Path, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -31,7 +32,10 @@ StartFolder = Annotated[
 ]
 FeatureFolder = Annotated[Path | None, typer.Option("--features", help="Where vision features are kept.")]
 AfterFolder = Annotated[
-    Path | None, typer.Option("--after", help="Finished run of the same stage and start to go on from.")
+    Path | None,
+    typer.Option(
+        "--after", help="Finished run of the same stage and start to go on from; 'nano': from nano as it ships."
+    ),
 ]
 Changes = Annotated[
     list[str] | None,
@@ -89,6 +93,8 @@ def instruct(
 
     if mean and not (after and ship):
         raise RecipeError("--mean ships the mean of two runs: give --after RUN and --ship FOLDER with it")
+    if str(after) == "nano" and (start or mean):
+        raise RecipeError("--after nano goes on from the files that ship: leave --start and --mean out")
     require_training()
     if recipe:
         chosen = named_recipe("instruct", recipe, data, changes or [])
@@ -172,6 +178,10 @@ def run_stage(
     from chatspot.train.run import Places, train
 
     places = Places(tuple(data), out, features or out.parent / "features", start, after)
+    if str(after) == "nano":
+        from chatspot.model.nano import nano_checkpoint, shipped_file
+
+        places = replace(places, start=nano_checkpoint(update=False), after=None, update=shipped_file("lora"))
     if plan:
         from chatspot.train.planning.forecast import plan_training
 

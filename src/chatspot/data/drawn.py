@@ -1,4 +1,5 @@
-"""The drawn part of nano's training data: words, plates and cut-out scenes over training photos."""
+"""The drawn part of nano's training data: words, plates and cut-out scenes over training photos, and recoloured things
+in them."""
 
 from __future__ import annotations
 
@@ -7,16 +8,19 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from chatspot.data.recolouring import recolour_folder
+from chatspot.data.records import ANNOTATIONS
 from chatspot.data.rendering import RenderSettings, Stock, paste_cutouts, render_folder, usable_fonts
 from chatspot.errors import DataError
 
+OUTLINED = ("coco", "gar_bench")  # photos in which things have outlines
 WORD = re.compile(r"[A-Za-z]{2,11}")
 
 
 def draw_training_pictures(
     photos: Path, out: Path, font_folders: Iterable[Path], tokens: Iterable[str], *, scale: float = 1.0, seed: int = 0
 ) -> dict[str, int]:
-    """Draw the folders ``words``, ``plates`` and ``cutouts`` below ``out``; returns pictures by folder.
+    """Draw the folders ``words``, ``plates``, ``cutouts`` and ``colours`` below ``out``; returns pictures by folder.
 
     ``photos`` is a folder of annotated photo folders (its training part); ``tokens`` is the language model's
     vocabulary, whose whole words are the words that are drawn; ``scale`` multiplies every count.
@@ -37,6 +41,9 @@ def draw_training_pictures(
     cutouts = cutout_files(photos.parent / "cutouts_tuxpaint")
     if cutouts:
         made["cutouts"] = paste_cutouts(out / "cutouts", cutouts, backgrounds, count(400), seed + 2)
+    outlined = [photos / name for name in OUTLINED if (photos / name / ANNOTATIONS).is_file()]
+    if outlined:
+        made["colours"] = recolour_folder(out / "colours", outlined, count(2400), seed)
     return made
 
 

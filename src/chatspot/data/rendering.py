@@ -41,13 +41,14 @@ PLATE_COLOURS = (
 
 @dataclass(frozen=True)
 class RenderSettings:
-    """How many pictures of each kind; ``seed`` makes them repeatable."""
+    """How many pictures of each kind; ``seed`` makes them repeatable. ``faults``: whether they have a camera's."""
 
     word_scenes: int
     words_per_scene: int
     word_crops: int
     plate_scenes: int
     seed: int = 0
+    faults: bool = True
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,7 @@ def word_scene(rng: random.Random, stock: Stock, settings: RenderSettings) -> Dr
         text = random_text(rng, stock.words)
         patch = word_patch(rng, text, rng.choice(stock.fonts), rng.randint(16, 56))
         place_patch(rng, scene, patch, regions, {"label": "text", "text": text})
-    return finished(rng, scene), regions
+    return (finished(rng, scene) if settings.faults else scene), regions
 
 
 def word_crop(rng: random.Random, stock: Stock, settings: RenderSettings) -> Drawn:
@@ -116,7 +117,8 @@ def word_crop(rng: random.Random, stock: Stock, settings: RenderSettings) -> Dra
     crop.paste(patch, (margin, margin), patch)
     height = rng.randint(12, 48)
     crop = crop.resize((max(8, round(crop.width * height / crop.height)), height), Image.Resampling.BILINEAR)
-    crop = finished(rng, crop)
+    if settings.faults:
+        crop = finished(rng, crop)
     return crop, [{"box": [0, 0, crop.width, crop.height], "label": "text", "text": text}]
 
 
@@ -128,7 +130,7 @@ def plate_scene(rng: random.Random, stock: Stock, settings: RenderSettings) -> D
         text = random_plate(rng)
         patch = plate_patch(rng, text, rng.choice(stock.fonts))
         place_patch(rng, scene, patch, regions, {"label": PLATE_LABEL, "text": text})
-    return finished(rng, scene), regions
+    return (finished(rng, scene) if settings.faults else scene), regions
 
 
 def random_text(rng: random.Random, words: Sequence[str]) -> str:

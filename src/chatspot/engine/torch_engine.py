@@ -134,9 +134,11 @@ class TorchEngine(LocalEngine):
         spared = max(sum(lengths) - own * len(rows), 0)
         shared = shared_beginnings(numbered(rows), spared + self.least_shared)
         embeddings = self.embedded([one.prompt for one in unread], views, max(lengths))
+        digits = self.coordinate_tokens.digits
         if shared is None and own < max(lengths):
-            return TorchLanes(self.model, embeddings[:, -own:], lengths, kept=[one.kept for one in unread])
-        return TorchLanes(self.model, embeddings, lengths, shared)
+            kept = [one.kept for one in unread]
+            return TorchLanes(self.model, embeddings[:, -own:], lengths, kept=kept, digit_ids=digits)
+        return TorchLanes(self.model, embeddings, lengths, shared, digit_ids=digits)
 
     @torch.inference_mode()
     def embedded(self, prompts: Sequence[Prompt], views: Mapping[ViewKey, Tensor], length: int) -> Tensor:

@@ -34,16 +34,19 @@ def shipped_file(part: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def nano_checkpoint(*, trained: bool = True) -> Path:
+def nano_checkpoint(*, trained: bool = True, update: bool = True) -> Path:
     """The folder of nano's checkpoint, converted on the first call (seconds) and found again afterwards.
 
     With ``trained=False``: the published weights alone, with a projector that is still zero, where training starts.
+    With ``update=False``: tower and projector as they ship, the language model as published, where training goes on.
     Raises ``CheckpointError`` when a part is missing or damaged.
     """
     parts = {name: shipped_file(name) for name in SHIPPED} if trained else dict.fromkeys(SHIPPED)
     missing = [SHIPPED[name] for name, path in parts.items() if path is None]
     if trained and missing:
         raise CheckpointError(f"this copy of chatspot lacks {', '.join(missing)}; install it again")
+    if not update:
+        parts["lora"] = None
     made_from = [
         FORMAT,
         LANGUAGE_FILE.sha256,

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
-from safetensors.torch import save_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -78,6 +79,30 @@ class LowRankLinear(torch.autograd.Function):
         if ctx.needs_input_grad[0]:
             of_x = (of_out @ weight).addmm_(of_thin, down).unflatten(0, x.shape[:-1])
         return of_x, None, None, of_thin.T @ x.flatten(0, -2), (of_out.T @ thin).mul_(ctx.scale), None
+
+
+def read_lora(language_model: nn.Module, file: Path) -> None:
+    """Put the update in ``file`` (as ``merge_and_save_lora`` writes it) into the low-rank layers, which go on from it.
+
+    Raises ``RecipeError`` where the recipe's rank or scale is another, or where there are no such layers.
+    """
+    tensors = load_file(file)
+    with safe_open(file, framework="pt") as opened:
+        scale = float(opened.metadata()["scale"])
+    layers = {name: layer for name, layer in language_model.named_modules() if isinstance(layer, LoraLayer)}
+    expected: dict[str, Tensor] = {}
+    for name, layer in layers.items():
+        expected[f"{name}.lora_A.weight"] = layer.lora_A[ADAPTER].weight
+        expected[f"{name}.lora_B.weight"] = layer.lora_B[ADAPTER].weight
+    shapes = {name: tuple(value.shape) for name, value in tensors.items()}
+    scales = {float(layer.scaling[ADAPTER]) for layer in layers.values()}
+    if {name: tuple(value.shape) for name, value in expected.items()} != shapes or scales != {scale}:
+        rank = min((min(shape) for shape in shapes.values()), default=0)
+        raise RecipeError(f"{file} is no update of such layers; to go on from it, the recipe needs "
+                          f"low_rank.rank={rank} and low_rank.alpha={round(scale * rank)}")  # fmt: skip
+    with torch.no_grad():
+        for name, parameter in expected.items():
+            parameter.copy_(tensors[name])
 
 
 def quantise(language_model: nn.Module) -> None:

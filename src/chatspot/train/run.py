@@ -38,6 +38,7 @@ from chatspot.train.looking.first_sample_page import write_first_sample
 from chatspot.train.looking.progress import StepProgress
 from chatspot.train.looking.trackers import Trackers
 from chatspot.train.loop import Finished, loads, run_steps
+from chatspot.train.lora import read_lora
 from chatspot.train.optimizer import MasterAdamW
 from chatspot.train.parallel import Trainee, World, consolidated, open_world, spread
 from chatspot.train.planning.memory import Kind
@@ -56,13 +57,15 @@ from chatspot.train.trainable import choose_trainable, save_trained
 @dataclass(frozen=True)
 class Places:
     """Where a run reads and writes. ``start``: a checkpoint folder, or None for nano's published weights; ``after``: a
-    finished run with the same start and the same trainable parts, whose weights and moments this one goes on from."""
+    finished run with the same start and the same trainable parts, whose weights and moments this one goes on from;
+    ``update``: or the file of a low-rank update of the start, such as nano's, from which this one goes on."""
 
     data: tuple[Path, ...]
     run: Path
     features: Path
     start: Path | None = None
     after: Path | None = None
+    update: Path | None = None
 
     def start_folder(self) -> Path:
         """The checkpoint that training starts from."""
@@ -138,6 +141,8 @@ def prepared(
         keep_abilities(places.run, measured(checkpoint, recipe, places, world))
     torch.manual_seed(recipe.seed)
     rates = choose_trainable(checkpoint, recipe)
+    if places.update:
+        read_lora(checkpoint.model.model.language_model, places.update)
     table = freezing_table(part_rows(checkpoint.model))
     write_whole(places.run / "parts.txt", table + "\n")
     console.print(table)

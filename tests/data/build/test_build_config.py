@@ -92,6 +92,7 @@ def test_nano_is_asked_for_every_ability_and_what_is_measured_stays_out() -> Non
     kept = {folder for folder in left_out if folder.startswith("KEPT/")}
     assert kept
     assert left_out - kept == {f"../heldout/{folder}" for folder in photos}
-    more = load_config(CONFIGS / "nano-more.yaml")
-    assert more.evaluation == nano.evaluation
-    assert {source.folder for source in more.sources} <= {source.folder for source in nano.sources}
+    for later in ("nano-more.yaml", "nano-gaps.yaml"):
+        more = load_config(CONFIGS / later)
+        assert more.evaluation == nano.evaluation
+        assert {source.folder for source in more.sources} <= {source.folder for source in nano.sources} | {"colours"}
