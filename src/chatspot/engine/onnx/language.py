@@ -99,12 +99,11 @@ def language_graph(
     total_share = graph.op("ReduceSum", graph.op("Exp", graph.op("Sub", logits, most)), graph.ints(1), keepdims=0)
     graph.output(graph.op("Squeeze", token, graph.ints(1)), "tokens", ["rows"], TensorProto.INT64)
     best = graph.op("Neg", graph.op("Log", total_share))
-    graph.output(best, "logprobs", ["rows"])
     if digits:
         behind = graph.op("Sub", graph.op("Gather", logits, graph.ints(*digits), axis=1), most)  # [rows, digits]
-        graph.output(
-            graph.op("Add", behind, graph.op("Unsqueeze", best, graph.ints(1))), "digits", ["rows", len(digits)]
-        )
+        likely = graph.op("Add", behind, graph.op("Unsqueeze", best, graph.ints(1)))
+        graph.output(likely, "digits", ["rows", len(digits)])
+    graph.output(best, "logprobs", ["rows"])
     return graph
 
 
