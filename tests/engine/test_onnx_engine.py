@@ -66,32 +66,6 @@ def test_answers_are_those_of_torch(
         assert "".join(onnx_engine.stream(one)) == reply.text
 
 
-def test_digits_are_as_likely_as_to_torch_and_any_token_can_be_said(
-    onnx_engine: OnnxEngine, torch_engine: TorchEngine, image: Image.Image
-):
-    request = Request(Conversation((ask("Where is it?", BOX),)), (image,), 8)
-    found = []
-    for engine in (onnx_engine, torch_engine):
-        prompts = [engine.prompt(request, 0, {})] * 2
-        lanes = engine.lanes(prompts, engine.encoded([request] * 2, prompts))
-        digits = engine.coordinate_tokens.digits
-        assert len(digits) == 10
-        steps = []
-        for token in (digits[4], digits[9], digits[0]):
-            lanes.say(1, token, lanes.digits[1][digits.index(token)])
-            steps.append((list(lanes.tokens), list(lanes.logprobs), [list(row) for row in lanes.digits]))
-            lanes.step()
-        lanes.keep([1])
-        assert lanes.digits == [lanes.digits[0]]
-        assert len(lanes.digits[0]) == 10
-        found.append(steps)
-    for mine, theirs in zip(*found, strict=True):
-        assert mine[0] == theirs[0]
-        assert mine[0][0] != mine[0][1], "the row that was left alone says something else"
-        assert np.abs(np.array(mine[1]) - theirs[1]).max() < 1e-3
-        assert np.abs(np.array(mine[2]) - theirs[2]).max() < 1e-3
-
-
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_answers_in_any_company_are_those_alone(
     precision: Precision, lively_nano: Path, image: Image.Image, other_image: Image.Image
@@ -222,7 +196,6 @@ def lanes_memory(onnx_engine: OnnxEngine) -> decoder.OnnxLanes:
         lanes.lengths.append(number + 1)
         lanes.tokens.append(number)
         lanes.logprobs.append(-number)
-        lanes.digits.append([float(-number)] * 10)
         lanes.memory[:, :, number] = number
     return lanes
 
@@ -238,7 +211,6 @@ def test_rows_are_kept_in_any_order(lanes_memory: decoder.OnnxLanes, data: st.Da
         fresh.keep(rows)
         kept = [kept[row] for row in rows]
         assert fresh.tokens == kept
-        assert [row[0] for row in fresh.digits] == [-number for number in kept]
         assert fresh.lengths == [number + 1 for number in kept]
         assert sorted(fresh.places) == list(range(len(kept)))
         for row, number in enumerate(kept):

@@ -146,9 +146,8 @@ class Batch(Protocol):
 
 
 class Engine(Protocol):
-    """What computes answers; greedy (a model that computes here says the median of each number in a box,
-    ``coordinates``), so the same request gives the same answer, except that sums in another order (in other company,
-    from a kept beginning) can turn a tie."""
+    """What computes answers; greedy, so the same request gives the same answer, except that sums in another order (in
+    other company, from a kept beginning) can turn a tie."""
 
     @property
     def name(self) -> str:

@@ -22,7 +22,6 @@ from typing import Any
 from PIL import Image
 
 from chatspot.engine.calibration import Calibration
-from chatspot.engine.coordinates import CoordinateTokens
 from chatspot.engine.interface import Prepared, Reply, Request
 from chatspot.engine.kept import KeptBeginnings, KeptViews, Row, ViewKey
 from chatspot.engine.running import Lanes, RunningBatch
@@ -89,7 +88,6 @@ class LocalEngine(ABC):
         # control tokens that an answer's text leaves out: all but the box markup
         self.hidden_ids = tokens.control_ids - {tokens.id_of(BOX_TOKEN), tokens.id_of(END_BOX_TOKEN)}
         self.byte_ids = tokens.byte_ids
-        self.coordinate_tokens = CoordinateTokens(tokens)
         self.text_limit = min(TEXT_LIMIT, text_positions)
         self.kept = KeptViews(KEPT_BYTES)
         self.beginnings = KeptBeginnings(KEPT_BEGINNING_BYTES)

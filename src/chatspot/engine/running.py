@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chatspot.engine.coordinates import Coordinates
 from chatspot.engine.interface import Finish, Growing, Prepared, Reply
 from chatspot.engine.kept import Row
 
@@ -19,21 +18,16 @@ DECODED_TOKENS = 16  # at most about so many tokens are decoded to say what came
 class Lanes(Protocol):
     """Rows that the language model takes a token further at each step, side by side; rows do not see each other.
 
-    ``tokens`` and ``logprobs``: the likeliest next token of each row and its natural-log probability; ``digits``: those
-    of the ten digits, none where there are no such tokens. ``lengths``: how many tokens of prompt and answer each row
-    has read, so not its next one.
+    ``tokens`` and ``logprobs``: the likeliest next token of each row and its natural-log probability. ``lengths``: how
+    many tokens of prompt and answer each row has read, so not its next one.
     """
 
     lengths: list[int]
     tokens: list[int]
     logprobs: list[float]
-    digits: list[list[float]]
 
     def step(self) -> None:
         """Take each row a token further."""
-
-    def say(self, row: int, token: int, logprob: float) -> None:
-        """Let a row go on with another token than the likeliest."""
 
     def join(self, others: Any) -> None:
         """Take the rows of ``others`` (of the same class) in, behind these; they are not to be used any more. When it
@@ -52,7 +46,6 @@ class GrowingAnswer:
     def __init__(self, engine: LocalEngine, max_new_tokens: int):
         self.engine, self.max_new_tokens = engine, max_new_tokens
         self.ids: list[int] = []
-        self.coordinates = Coordinates(engine.coordinate_tokens)
         self.logprob = 0.0
         self.reply: Reply | None = None
         self.said = 0  # characters that ``read`` has given
@@ -61,7 +54,6 @@ class GrowingAnswer:
     def grow(self, token: int, logprob: float) -> None:
         """Add a token; the model's end token and the longest answer end it."""
         self.ids.append(token)
-        self.coordinates.read(token)
         self.logprob += logprob
         if token in self.engine.end_ids:
             self.reply = self.ended("end")
@@ -173,9 +165,6 @@ class RunningBatch:
 
 
 def grow(answers: Sequence[GrowingAnswer], lanes: Lanes) -> None:
-    """Give each answer its row's next token: the likeliest, in a box the median's digit."""
-    for row, answer in enumerate(answers):
-        digit = answer.coordinates.median(lanes.tokens[row], lanes.digits[row])
-        if digit is not None:
-            lanes.say(row, answer.coordinates.tokens.digits[digit], lanes.digits[row][digit])
-        answer.grow(lanes.tokens[row], lanes.logprobs[row])
+    """Give each answer its row's next token."""
+    for answer, token, logprob in zip(answers, lanes.tokens, lanes.logprobs, strict=True):
+        answer.grow(token, logprob)

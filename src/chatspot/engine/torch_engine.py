@@ -134,11 +134,9 @@ class TorchEngine(LocalEngine):
         spared = max(sum(lengths) - own * len(rows), 0)
         shared = shared_beginnings(numbered(rows), spared + self.least_shared)
         embeddings = self.embedded([one.prompt for one in unread], views, max(lengths))
-        digits = self.coordinate_tokens.digits
         if shared is None and own < max(lengths):
-            kept = [one.kept for one in unread]
-            return TorchLanes(self.model, embeddings[:, -own:], lengths, kept=kept, digit_ids=digits)
-        return TorchLanes(self.model, embeddings, lengths, shared, digit_ids=digits)
+            return TorchLanes(self.model, embeddings[:, -own:], lengths, kept=[one.kept for one in unread])
+        return TorchLanes(self.model, embeddings, lengths, shared)
 
     @torch.inference_mode()
     def embedded(self, prompts: Sequence[Prompt], views: Mapping[ViewKey, Tensor], length: int) -> Tensor:

@@ -49,7 +49,6 @@ class TorchLanes:
         lengths: Sequence[int],
         shared: Shared | None = None,
         kept: Sequence[Tensor | None] = (),
-        digit_ids: Sequence[int] = (),
     ):
         """Read prompts given as embeddings [rows, tokens, hidden], padded on the left to ``lengths``.
 
@@ -57,7 +56,7 @@ class TorchLanes:
         tokens before them for each row.
         """
         config: Any = model.config
-        self.model, self.digit_ids = model, list(digit_ids)
+        self.model = model
         self.cache = DynamicCache(config=config.text_config)
         if kept:
             self.begin(kept, [length - embeddings.shape[1] for length in lengths])
@@ -111,17 +110,9 @@ class TorchLanes:
         """Choose the next tokens after ``states`` [rows, new, hidden]."""
         # A row at a time [rows, hidden]: as [rows, 1, hidden] torch would copy the vocabulary's weights for every row.
         logits = self.model.lm_head(states[:, -1])
-        chances = logits.float().log_softmax(dim=-1)
-        logprobs, self.chosen = chances.max(dim=-1)
+        logprobs, self.chosen = logits.float().log_softmax(dim=-1).max(dim=-1)
         self.tokens: list[int] = self.chosen.tolist()
         self.logprobs: list[float] = logprobs.tolist()
-        self.digits: list[list[float]] = chances[:, self.digit_ids].tolist()
-
-    @torch.inference_mode()
-    def say(self, row: int, token: int, logprob: float) -> None:
-        """Let a row go on with another token than the likeliest."""
-        self.chosen[row] = self.tokens[row] = token
-        self.logprobs[row] = logprob
 
     @torch.inference_mode()
     def join(self, others: TorchLanes) -> None:
@@ -135,7 +126,6 @@ class TorchLanes:
             layer.keys, layer.values = keys, values
         self.chosen = torch.cat([self.chosen, others.chosen])
         self.tokens, self.logprobs = self.tokens + others.tokens, self.logprobs + others.logprobs
-        self.digits = self.digits + others.digits
         self.lengths = self.lengths + others.lengths
 
     @torch.inference_mode()
@@ -144,7 +134,6 @@ class TorchLanes:
         self.lengths = [self.lengths[row] for row in rows]
         self.chosen = self.chosen[self.select(rows)]
         self.tokens, self.logprobs = [self.tokens[row] for row in rows], [self.logprobs[row] for row in rows]
-        self.digits = [self.digits[row] for row in rows]
 
     @torch.inference_mode()
     def states(self, row: int) -> Tensor:

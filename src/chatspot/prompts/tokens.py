@@ -75,11 +75,6 @@ class Tokens:
             raise CheckpointError(f"the tokenizer has no token {token}; it belongs to another model")
         return int(found)
 
-    def id_if_any(self, token: str) -> int | None:
-        """The id of a token, or None where there is no such token."""
-        found: int | None = self.tokenizer.token_to_id(token)
-        return found
-
     @property
     def control_ids(self) -> frozenset[int]:
         """The control tokens, the box markup included."""

@@ -21,15 +21,13 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from chatspot.engine.coordinates import CoordinateTokens
 from chatspot.engine.onnx.session import Precision, multiplies_bytes, open_session
 from chatspot.engine.onnx.stored import StoredTensors
 from chatspot.errors import CheckpointError
 from chatspot.model.folder import CONFIG, read_json, weight_files
 from chatspot.model.weights import cache_folder
-from chatspot.prompts import Tokens
 
-FORMAT = 5  # raise when the graphs change
+FORMAT = 4  # raise when the graphs change
 LANGUAGE, TOWER, BUILT = "language.onnx", "tower.onnx", "built.json"
 
 
@@ -102,10 +100,7 @@ def build(checkpoint: Path, folder: Path, precision: Precision, positions: int) 
     try:
         partial.mkdir()
         tower_graph(stored).save(partial / TOWER)
-        digits = CoordinateTokens(Tokens.read(checkpoint)).digits
-        graph = language_graph(
-            stored, config["text_config"], positions, precision, by_rows=multiplies_bytes(), digits=digits
-        )
+        graph = language_graph(stored, config["text_config"], positions, precision, by_rows=multiplies_bytes())
         graph.save(partial / LANGUAGE)
         sizes = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
         (partial / BUILT).write_text(json.dumps(sizes), "utf-8")

@@ -29,7 +29,6 @@ class Decoder:
         self.hidden: int = shapes["embeddings"][2]
         _, self.heads, _, self.size = shapes["past_key_0"]
         self.layers = sum(name.startswith("past_key_") for name in shapes)
-        self.digits = next((value.shape[1] for value in session.get_outputs() if value.name == "digits"), 0)
 
     def embedded(self, ids: Sequence[int]) -> NDArray[np.float32]:
         """The tokens' embeddings [tokens, hidden]. Raises ``IndexError`` for a token that there is not."""
@@ -42,8 +41,7 @@ class Decoder:
 
 class Pass:
     """Passes of the session over some rows' ``states`` [layers, 2, rows, heads, columns, size] with the same number of
-    new tokens a row, bound once. ``tokens`` and ``logprobs`` [rows] and ``digits`` [rows, 10 or 0] are those behind the
-    last pass."""
+    new tokens a row, bound once. ``tokens`` and ``logprobs`` [rows] are those behind the last pass."""
 
     def __init__(self, decoder: Decoder, states: NDArray[np.float32], new: int):
         rows = states.shape[2]
@@ -51,15 +49,12 @@ class Pass:
         self.embeddings = np.empty((rows, new, decoder.hidden), np.float32)
         self.last_columns, self.total = np.empty(rows, np.int32), np.empty(1, np.int32)
         self.tokens, self.logprobs = np.empty(rows, np.int64), np.empty(rows, np.float32)
-        self.digits = np.empty((rows, decoder.digits), np.float32)
         self.binding = decoder.session.io_binding()
         self.bind("embeddings", self.embeddings)
         self.bind("seqlens_k", self.last_columns)
         self.bind("total_sequence_length", self.total)
         self.bind("tokens", self.tokens, out=True)
         self.bind("logprobs", self.logprobs, out=True)
-        if decoder.digits:
-            self.bind("digits", self.digits, out=True)
         for layer in range(decoder.layers):
             for number, what in enumerate(("key", "value")):
                 self.bind(f"past_{what}_{layer}", states[layer, number])
@@ -91,7 +86,6 @@ class OnnxLanes:
         self.lengths: list[int] = []
         self.tokens: list[int] = []
         self.logprobs: list[float] = []
-        self.digits: list[list[float]] = []
         self.places: list[int] = []
         self.memory = decoder.memory(rows, whole_columns(columns))
         self.stepping: Pass | None = None
@@ -113,7 +107,6 @@ class OnnxLanes:
         self.lengths.append(length)
         self.tokens.append(int(reading.tokens[0]))
         self.logprobs.append(float(reading.logprobs[0]))
-        self.digits.append(reading.digits[0].tolist())
         self.stepping = None
 
     def step(self) -> None:
@@ -128,11 +121,6 @@ class OnnxLanes:
         self.lengths = [length + 1 for length in self.lengths]
         self.tokens = self.stepping.tokens[self.places].tolist()
         self.logprobs = self.stepping.logprobs[self.places].tolist()
-        self.digits = self.stepping.digits[self.places].tolist()
-
-    def say(self, row: int, token: int, logprob: float) -> None:
-        """Let a row go on with another token than the likeliest."""
-        self.tokens[row], self.logprobs[row] = token, logprob
 
     def join(self, others: OnnxLanes) -> None:
         """Take the rows of ``others`` in, behind these."""
@@ -144,7 +132,6 @@ class OnnxLanes:
         self.lengths += others.lengths
         self.tokens += others.tokens
         self.logprobs += others.logprobs
-        self.digits += others.digits
         self.stepping = None
 
     def keep(self, rows: Sequence[int]) -> None:
@@ -159,7 +146,6 @@ class OnnxLanes:
         self.lengths = [self.lengths[row] for row in rows]
         self.tokens = [self.tokens[row] for row in rows]
         self.logprobs = [self.logprobs[row] for row in rows]
-        self.digits = [self.digits[row] for row in rows]
         self.stepping = None
 
     def states(self, row: int) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@
     embeddings [rows, new, hidden] ─┐
     past keys and values ───────────┤ per layer: norm, one product for q, k and v, GroupQueryAttention (rotary inside),
     seqlens_k, total ───────────────┘            product, norm, gate and up, SiLU, down
-                                      last position -> norm -> head -> tokens [rows], logprobs [rows], digits [rows, 10]
+                                      last position -> norm -> head -> tokens [rows], logprobs [rows]
 
 Keys and values are written behind the past where it lies: ``past_*`` and ``present_*`` are bound to the same memory,
 [rows, key/value heads, columns, size], whose columns beyond a row's length are not read.
@@ -20,7 +20,6 @@ modeling_llama.py), with q, k and v in one matrix.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,19 +40,12 @@ SPREAD = 4.0
 
 
 def language_graph(
-    stored: StoredTensors,
-    text: dict[str, Any],
-    positions: int,
-    precision: Precision,
-    *,
-    by_rows: bool = False,
-    digits: Sequence[int] = (),
+    stored: StoredTensors, text: dict[str, Any], positions: int, precision: Precision, *, by_rows: bool = False
 ) -> Graph:
     """The graph of the checkpoint's language model, for at most ``positions`` tokens; ``text`` is its configuration.
 
-    ``by_rows`` allows products by rows, for ``session.multiplies_bytes``. ``digits`` are the tokens whose
-    log-probabilities are given whatever the likeliest is; without any there is no such output.
-    """  # fmt: skip
+    ``by_rows`` allows products by rows, for ``session.multiplies_bytes``.
+    """
     graph = Graph("language model")
     heads, kv_heads = text["num_attention_heads"], text["num_key_value_heads"]
     size, width, layers = head_size(text), text["hidden_size"], text["num_hidden_layers"]
@@ -98,12 +90,7 @@ def language_graph(
     most, token = graph.ops("TopK", logits, graph.ints(1), outputs=2, axis=1)
     total_share = graph.op("ReduceSum", graph.op("Exp", graph.op("Sub", logits, most)), graph.ints(1), keepdims=0)
     graph.output(graph.op("Squeeze", token, graph.ints(1)), "tokens", ["rows"], TensorProto.INT64)
-    best = graph.op("Neg", graph.op("Log", total_share))
-    if digits:
-        behind = graph.op("Sub", graph.op("Gather", logits, graph.ints(*digits), axis=1), most)  # [rows, digits]
-        likely = graph.op("Add", behind, graph.op("Unsqueeze", best, graph.ints(1)))
-        graph.output(likely, "digits", ["rows", len(digits)])
-    graph.output(best, "logprobs", ["rows"])
+    graph.output(graph.op("Neg", graph.op("Log", total_share)), "logprobs", ["rows"])
     return graph
 
 
