@@ -56,7 +56,7 @@ RESULTS = ROOT / "benchmarks" / "results" / "ingredients"
 WHOLE = Box.from_normalized(0, 0, 1, 1)
 DRAWN_WORDS = 1500
 STEPS = 240  # of a short training of the tower
-EVERY = 6  # one of so many of a recipe's views is computed for it
+EVERY = 9  # one of so many of a recipe's views is computed for it
 DRAWS = 2000  # of the bootstrap
 
 
