@@ -147,7 +147,8 @@ def test_a_resized_window_changes_no_coordinates(board: Opener) -> None:
             found.page.set_viewport_size({"width": width, "height": height})
             found.until(f"innerWidth === {width} && document.querySelector('#host').offsetWidth === {0.8 * width:g}")
             assert found.regions == before
-        found.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")  # drawn anew
+        # the canvas hears of its new size with the next frame
+        found.page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         found.do("canvas.tool = 'select'")
         drag(found.page, found.at(0.4, 0.4), found.at(0.5, 0.3))  # it lies where it is seen
         near(found.regions[0], {"box": [0.3, 0.1, 0.7, 0.6]})
