@@ -14,7 +14,9 @@ of the weights, one parameter at a time: a host holds the whole model once, what
 
 from __future__ import annotations
 
+import atexit
 import copy
+import gc
 import math
 import os
 import pickle
@@ -107,6 +109,9 @@ def open_world() -> Iterator[World]:
         distributed.barrier()  # the first process holds the store, so it leaves last
     finally:
         distributed.destroy_process_group()
+        # Gloo's threads end with the last that holds the group, such as a sharded model in a cycle of references. Where
+        # they outlive Python, a tensor that they let go of aborts the process (pytorch/pytorch#179291).
+        atexit.register(gc.collect)
 
 
 def store_of_this_start(rank: int) -> Store:
