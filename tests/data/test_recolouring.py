@@ -6,6 +6,7 @@ import json
 import random
 from pathlib import Path
 
+import matplotlib
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -17,6 +18,7 @@ from chatspot.data.dialogues.colours import BASIC_TERMS, lab_of, measured_colour
 from chatspot.data.dialogues.region_turns import known_colour
 from chatspot.data.dialogues.scene import Scene
 from chatspot.data.dialogues.settings import DialogueSettings
+from chatspot.data.drawn import draw_training_pictures
 from chatspot.data.recolouring import filled_with, recolour_folder, rgb_of, target_of
 from chatspot.errors import DataError
 from chatspot.regions import Box
@@ -86,6 +88,19 @@ def test_what_cannot_be_filled_is_left_out(changes: dict[str, object], tmp_path:
 def test_no_folder_is_an_error(tmp_path: Path):
     with pytest.raises(DataError, match="does not exist"):
         recolour_folder(tmp_path / "out", [tmp_path / "missing"], 3)
+
+
+@pytest.mark.parametrize(("changes", "folders"), [({}, {"words", "plates", "colours"}),
+                                                  ({"label": "person"}, {"words", "plates"})])  # fmt: skip
+def test_colours_are_drawn_where_things_have_outlines(changes: dict[str, object], folders: set[str], tmp_path: Path):
+    photos = annotated(tmp_path / "train" / "coco", **changes).parent
+    (photos / "coco" / "images" / "1.png").rename(photos / "coco" / "images" / "1.jpg")
+    lines = photos / "coco" / "annotations.jsonl"
+    lines.write_text(lines.read_text("utf-8").replace("1.png", "1.jpg"), "utf-8")
+    fonts = [Path(matplotlib.get_data_path())]
+    made = draw_training_pictures(photos, tmp_path / "out", fonts, ["Ġriver", "Ġapple"], scale=0.001)
+    assert set(made) == folders
+    assert all(len(list(read_records(tmp_path / "out" / name))) == count > 0 for name, count in made.items())
 
 
 @given(st.lists(st.tuples(*[st.integers(0, 255)] * 3), min_size=1, max_size=30))

@@ -273,12 +273,12 @@ def keep(
 @data_app.command()
 def draw(
     photos: Annotated[Path, typer.Option(help="Folder of training photo folders (coco, voc2012, ...).")],
-    out: Annotated[Path, typer.Option(help="Where the folders words, plates and cutouts are written.")],
+    out: Annotated[Path, typer.Option(help="Where the folders words, plates, cutouts and colours are written.")],
     fonts: Annotated[list[Path], typer.Option(help="Folder with freely licensed fonts; may be given again.")],
     scale: Annotated[float, typer.Option(help="Multiplies the number of pictures.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Another seed gives other pictures.")] = 0,
 ) -> None:
-    """Draw words, number plates and cut-outs on photos, as region JSON lines."""
+    """Draw words, number plates and cut-outs on photos, and give things in them other colours, as region JSON lines."""
     from chatspot.data.drawn import draw_training_pictures
     from chatspot.model import gguf
     from chatspot.model.weights import language_weights

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from chatspot.data.recolouring import recolour_folder
+from chatspot.data.recolouring import outlined, recolour_folder
 from chatspot.data.records import ANNOTATIONS
 from chatspot.data.rendering import RenderSettings, Stock, paste_cutouts, render_folder, usable_fonts
 from chatspot.errors import DataError
@@ -41,9 +41,9 @@ def draw_training_pictures(
     cutouts = cutout_files(photos.parent / "cutouts_tuxpaint")
     if cutouts:
         made["cutouts"] = paste_cutouts(out / "cutouts", cutouts, backgrounds, count(400), seed + 2)
-    outlined = [photos / name for name in OUTLINED if (photos / name / ANNOTATIONS).is_file()]
-    if outlined:
-        made["colours"] = recolour_folder(out / "colours", outlined, count(2400), seed)
+    folders = [photos / name for name in OUTLINED if (photos / name / ANNOTATIONS).is_file()]
+    if any(next(outlined(folder), None) for folder in folders):
+        made["colours"] = recolour_folder(out / "colours", folders, count(2400), seed)
     return made
 
 
