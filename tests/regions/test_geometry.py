@@ -187,6 +187,15 @@ def test_a_scribble_covers_its_path_and_stays_inside(scribble: Scribble) -> None
         assert scribble.geometry.distance(shapely.Point(x, y)) < 1e-9
 
 
+@pytest.mark.parametrize("tiny", [5e-324, 1e-200, 1e-170, 1e-30, 1e-16])
+def test_corners_too_close_to_divide_by(tiny: float) -> None:
+    """GEOS divides by products of their differences, which underflow: a warning, and warnings are errors."""
+    low = [(0.994, 0.15784882739862793), (0.0, 5.415349433255019), (0.5, 5.460562428463448), (0.5, 0.23238361102753107)]
+    corners = [(0.0, 1.0), (1.0, 1.0), (0.5, 0.0), *((x, y * tiny) for x, y in low)]
+    plain = [(x, 0.0 if y < 1e-9 else y) for x, y in corners]
+    assert Polygon.from_normalized(corners).area == pytest.approx(Polygon.from_normalized(plain).area, abs=1e-9)
+
+
 @pytest.mark.parametrize("tiny", [5e-324, 2.6e-211, 1e-30])
 def test_steps_too_small_to_divide_by(tiny: float) -> None:
     path = [(0.5, 0.6), (0.35, tiny), (0.9, 0.4), (0.35, 0.0), (tiny, 0.4), (0.0, 0.4), (1.0, 0.1)]

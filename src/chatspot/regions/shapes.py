@@ -37,6 +37,7 @@ MAX_CROSSINGS = 1_000  # of an outline with itself: making it valid takes 0.3 s 
 MAX_STROKE_CROSSINGS = 50_000  # of a scribble's path with itself
 STROKE_PIECE = 64  # steps of a path that are thickened at once; far cheaper than all at once for a long path
 LEAST_AREA = 1e-12  # of a polygon, as a share of the image; a pixel of 8,000 x 8,000 is ten thousand times as large
+VANISHING = 1e-15  # below it a coordinate is as good as 0
 LEAST_PEN = 1e-6  # of the image's side
 MAX_MASK_PIXELS, MAX_MASK_SIDE, MAX_RUNS = 64_000_000, 65_535, 20_000
 MANY_SLABS = 5_000
@@ -255,7 +256,8 @@ class Polygon(Shape):
         from shapely import Polygon as ShapelyPolygon
         from shapely import make_valid
 
-        outline = ShapelyPolygon(self.points)
+        # GEOS multiplies differences of coordinates: those of 1e-162 would underflow to zero, by which it then divides
+        outline = ShapelyPolygon([(x if x > VANISHING else 0.0, y if y > VANISHING else 0.0) for x, y in self.points])
         if outline.is_valid:
             return outline
         check_crossings([*self.points, self.points[0]], MAX_CROSSINGS, "Polygon")
