@@ -93,7 +93,7 @@ def test_sentence_embeddings_know_what_no_list_of_words_does():
     assert all(find(name) == name for name in COCO_CLASSES)
     vectors = embed_sentences(["a dog", "a dog", "two cats on a mat"])
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
-    assert similarity("a dog", "a dog") == pytest.approx(1, abs=1e-5)
+    assert similarity("a dog", "a dog") == 1, "not a hair more or less, whichever way this machine rounds"
     assert similarity("dog", "puppy") > similarity("dog", "teapot") + 0.3
     assert embed_sentences([]).shape == (0, 384)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from chatspot.errors import DataError
-from chatspot.pages.charts import short, ticks
+from chatspot.pages.charts import Frame, short, ticks
 from chatspot.train.looking.curve import (
     CHARTS,
     MOST_POINTS,
@@ -164,3 +164,9 @@ def test_ticks_are_few_even_and_inside(low: float, span: float) -> None:
 @pytest.mark.parametrize(("value", "text"), [(0.0, "0"), (0.25, "0.25"), (1234.0, "1.234k"), (20_000, "20k")])
 def test_numbers_on_an_axis_are_short(value: float, text: str) -> None:
     assert short(value) == text
+
+
+@pytest.mark.parametrize("up", [1.0, 1 + 1e-9, 1 - 1e-9])
+def test_a_line_on_the_edge_is_written_one_way(up: float) -> None:
+    """A machine that rounds 1 up and one that rounds it down draw the same page."""
+    assert Frame(0, 1, 0, 1).line([(-1e-9, up), (1, 0)]) == "0.0,0.0 1000.0,1000.0"

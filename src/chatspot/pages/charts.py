@@ -29,7 +29,8 @@ class Frame:
     def line(self, points: Sequence[tuple[float, float]]) -> str:
         """The points as SVG has them, in thousandths; far outside they are cut."""
         placed = (self.place(across, up) for across, up in points)
-        return " ".join(f"{1000 * x:.1f},{1000 * min(max(y, -1.0), 2.0):.1f}" for x, y in placed)
+        # z: what is a hair below 0 on one machine and above it on another is 0.0 on both
+        return " ".join(f"{1000 * x:z.1f},{1000 * min(max(y, -1.0), 2.0):z.1f}" for x, y in placed)
 
     def axes(self, across: Sequence[tuple[float, str]], up: Sequence[tuple[float, str]]) -> dict[str, Any]:
         """Ticks, each a number and its text, as "across" and "up": places in percent and texts."""
