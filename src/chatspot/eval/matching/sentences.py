@@ -60,6 +60,6 @@ def sentence_model() -> tuple[Any, Any]:
 
 @lru_cache(maxsize=65_536)
 def similarity(first: str, second: str) -> float:
-    """The cosine of two texts' embeddings, -1 to 1, to six digits: of float32's others the last depend on the machine."""
+    """The cosine of two texts' embeddings, -1 to 1, to six digits: float32's last ones depend on the machine."""
     one, other = embed_sentences([first, second])
     return round(min(max(float(one @ other), -1.0), 1.0), 6)
