@@ -6,21 +6,22 @@ Every arm goes on from the nano that ships (``--after nano``) with ``configs/cha
 its epoch; but for "whole" one ingredient is left out, and all others are shown as often. Then it is asked about photos
 kept back from training (``chatspot data keep``), never about held-out ones. What is there in WORK is not done again.
 ``benchmarks/results/ingredients/ARM.json`` is written for each arm; ``--table`` prints them side by side.
+
+A nano that has learnt an ingredient already does not show what it is worth: the committed results go on from
+``src/chatspot/weights`` as they were before that recipe (commit 3270978). Each says which weights it went on from.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import yaml
+from groceries import chatspot
 
 from chatspot import __version__
 from chatspot.data.recolouring import recolour_folder
@@ -33,6 +34,8 @@ from chatspot.eval.provenance import machine, source_commit, today
 from chatspot.eval.tasks import find_task, open_folder, questions_of
 from chatspot.images import open_image
 from chatspot.messages import Conversation, ImagePart, Message, TextPart
+from chatspot.model.nano import SHIPPED, shipped_file
+from chatspot.model.weights import sha256
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "ingredients"
@@ -114,13 +117,6 @@ ARMS: dict[str, Callable[[Config, Config], None]] = {
 }
 
 
-def chatspot(*words: object) -> None:
-    """Type a command."""
-    command = [str(Path(sys.executable).with_name("chatspot")), *map(str, words)]
-    print("$", " ".join(["chatspot", *command[1:]]), flush=True)
-    subprocess.run(command, check=True)
-
-
 def trained(arm: str, given: argparse.Namespace) -> Path:
     """The checkpoint of an arm's training."""
     folder = given.work / arm
@@ -130,7 +126,7 @@ def trained(arm: str, given: argparse.Namespace) -> Path:
     build = yaml.safe_load((ROOT / "configs" / "data" / "nano-gaps.yaml").read_text("utf-8"))
     build = json.loads(json.dumps(build))  # what YAML shares between sources stands by itself then
     recipe = yaml.safe_load((ROOT / "configs" / "chatspot-nano" / "gaps.yaml").read_text("utf-8"))
-    recipe = {**copy.deepcopy(recipe), "epochs": EPOCHS, "abilities": False}
+    recipe = {**recipe, "epochs": EPOCHS, "abilities": False}
     recipe["sources"] = [source for source in recipe["sources"] if source.get("shards") != "nano"]
     ARMS[arm](build, recipe)
     folder.mkdir(parents=True, exist_ok=True)
@@ -210,11 +206,12 @@ def measured(arm: str, given: argparse.Namespace) -> None:
     checkpoint = trained(arm, given)
     folder, kept = given.work / arm, given.data / "KEPT"
     found = {**asked(checkpoint, folder, kept), **later_turns(checkpoint, kept), **texts_kept(checkpoint, folder)}
+    after = {path.name: sha256(path) for path in map(shipped_file, SHIPPED) if path}
     steps = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
     facts = {
         "kind": "ingredient", "arm": arm, "steps": len(steps), "dialogues": sum(line["dialogues"] for line in steps),
         "tokens": sum(line["tokens"] for line in steps), "measures": found, "date": today(), "chatspot": __version__,
-        "commit": source_commit(), "machine": machine(),
+        "commit": source_commit(), "machine": machine(), "after": after,
         "build": yaml.safe_load((folder / "build.yaml").read_text("utf-8"))["sources"],
         "recipe": yaml.safe_load((folder / "recipe.yaml").read_text("utf-8")),
     }  # fmt: skip
