@@ -78,6 +78,16 @@ def test_what_cannot_be_is_said_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_run_that_is_called_nano_is_a_run(own: Path, start: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    """``--after nano`` means what ships only where no folder has that name."""
+    monkeypatch.chdir(tmp_path)
+    Path("nano").mkdir()
+    result = train("instruct", "--data", own / "my_regions.jsonl", "--out", "run", "--start", start, "--after", "nano",
+                   *QUICK)  # fmt: skip
+    assert result.exit_code == 7, result.output
+    assert "nano holds no state" in result.output
+
+
 def test_a_plan_trains_nothing(own: Path, start: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     result = train("instruct", "--data", own / "my_regions.jsonl", "--out", run, "--start", start, "--plan", *QUICK)

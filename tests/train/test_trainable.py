@@ -8,15 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 from handmade import Made, row
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_training import RECIPE, Options, train_tiny
 from torch import nn
 
-from chatspot.errors import RecipeError, TrainingError
+from chatspot.errors import CheckpointError, RecipeError, TrainingError
 from chatspot.model.checkpoint import Checkpoint, load_checkpoint
 from chatspot.model.nano_assembly import merge_lora
 from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN
-from chatspot.train.lora import add_lora, merge_and_save_lora, quantise
+from chatspot.train.lora import add_lora, load_lora, merge_and_save_lora, quantise
 from chatspot.train.parallel import World, empty_shell, spread
 from chatspot.train.recipe import parse_recipe
 from chatspot.train.step import RegionLoss, collate
@@ -102,6 +102,20 @@ def test_an_update_that_cannot_be_written_is_told(tiny_nano: Path, tmp_path: Pat
     add_lora(language_model, 2, 4)
     with pytest.raises(TrainingError, match="could not be saved"):
         merge_and_save_lora(language_model, tmp_path / "nowhere" / "lora.safetensors", 1.0)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00" * 100, None], ids=["empty", "zeros", "without scale"])
+def test_an_update_that_cannot_be_read_is_told(content: bytes | None, tiny_nano: Path, tmp_path: Path) -> None:
+    file = tmp_path / "lora.safetensors"
+    save_file({"q_proj.lora_A.weight": torch.zeros(2, 8)}, file)
+    if content is not None:
+        file.write_bytes(content)
+    model = load_checkpoint(tiny_nano).model
+    with pytest.raises(CheckpointError, match=r"lora\.safetensors is (damaged|no low-rank update)"):
+        merge_lora(model, file)
+    add_lora(model.model.language_model, 2, 4)
+    with pytest.raises(CheckpointError, match=r"lora\.safetensors is (damaged|no low-rank update)"):
+        load_lora(model.model.language_model, file)
 
 
 @pytest.mark.skipif(has_bitsandbytes, reason="bitsandbytes is installed")

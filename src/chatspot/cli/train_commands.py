@@ -34,7 +34,7 @@ FeatureFolder = Annotated[Path | None, typer.Option("--features", help="Where vi
 AfterFolder = Annotated[
     Path | None,
     typer.Option(
-        "--after", help="Finished run of the same stage and start to go on from; 'nano': from nano as it ships."
+        "--after", help="Finished run of the same stage and start to go on from; 'nano', where no folder is: nano as it ships."
     ),
 ]
 Changes = Annotated[
@@ -93,7 +93,7 @@ def instruct(
 
     if mean and not (after and ship):
         raise RecipeError("--mean ships the mean of two runs: give --after RUN and --ship FOLDER with it")
-    if str(after) == "nano" and (start or mean):
+    if is_nano(after) and (start or mean):
         raise RecipeError("--after nano goes on from the files that ship: leave --start and --mean out")
     require_training()
     if recipe:
@@ -170,6 +170,11 @@ def require_folders(data: list[Path]) -> None:
                               "leave the recipe out to train on a file of your own")  # fmt: skip
 
 
+def is_nano(after: Path | None) -> bool:
+    """Whether ``--after`` means the nano that ships; a run's folder of that name comes first."""
+    return after == Path("nano") and not after.is_dir()
+
+
 def run_stage(
     recipe: Recipe, data: list[Path], out: Path, start: Path | None, features: Path | None, after: Path | None = None,
     *, plan: bool, processes: int, gpu_gb: float | None,
@@ -178,7 +183,7 @@ def run_stage(
     from chatspot.train.run import Places, train
 
     places = Places(tuple(data), out, features or out.parent / "features", start, after)
-    if str(after) == "nano":
+    if is_nano(after):
         from chatspot.model.nano import nano_checkpoint, shipped_file
 
         places = replace(places, start=nano_checkpoint(update=False), after=None, update=shipped_file("lora"))

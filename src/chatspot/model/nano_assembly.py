@@ -177,15 +177,20 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} is damaged ({error}); install chatspot again") from error
 
 
-def merge_lora(model: LlavaForConditionalGeneration, path: Path) -> None:
-    """Add the low-rank update to the language model's weights: W += scale * B A (LoRA, arXiv 2106.09685).
-
-    The file holds PEFT's tensors (``<layer>.lora_A.weight`` [r, in], ``<layer>.lora_B.weight`` [out, r]) and the scale
-    alpha / r in its metadata.
-    """
+def read_lora(path: Path) -> tuple[dict[str, Tensor], float]:
+    """PEFT's tensors of a low-rank update (``<layer>.lora_A.weight`` [r, in], ``<layer>.lora_B.weight`` [out, r]), and
+    the scale alpha / r that the file's metadata hold; ``CheckpointError`` when it is damaged."""
     tensors = read_tensors(path)
     with safe_open(path, framework="pt") as file:
-        scale = float(file.metadata()["scale"])
+        scale = (file.metadata() or {}).get("scale")
+    if scale is None:
+        raise CheckpointError(f"{path} is no low-rank update: its metadata lack the scale; install chatspot again")
+    return tensors, float(scale)
+
+
+def merge_lora(model: LlavaForConditionalGeneration, path: Path) -> None:
+    """Add the low-rank update to the language model's weights: W += scale * B A (LoRA, arXiv 2106.09685)."""
+    tensors, scale = read_lora(path)
     language_model = model.model.language_model
     for name in [n for n in tensors if n.endswith(".lora_A.weight")]:
         layer = name.removesuffix(".lora_A.weight")

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from peft import LoraConfig, inject_adapter_in_model
 from peft.tuners.lora import LoraLayer
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from chatspot.errors import RecipeError, TrainingError
+from chatspot.model.nano_assembly import read_lora
 
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 ADAPTER = "default"  # PEFT's name for an adapter without one
@@ -81,14 +81,13 @@ class LowRankLinear(torch.autograd.Function):
         return of_x, None, None, of_thin.T @ x.flatten(0, -2), (of_out.T @ thin).mul_(ctx.scale), None
 
 
-def read_lora(language_model: nn.Module, file: Path) -> None:
+def load_lora(language_model: nn.Module, file: Path) -> None:
     """Put the update in ``file`` (as ``merge_and_save_lora`` writes it) into the low-rank layers, which go on from it.
 
-    Raises ``RecipeError`` where the recipe's rank or scale is another, or where there are no such layers.
+    Raises ``RecipeError`` where the recipe's rank or scale is another, or where there are no such layers, and
+    ``CheckpointError`` where the file is damaged.
     """
-    tensors = load_file(file)
-    with safe_open(file, framework="pt") as opened:
-        scale = float(opened.metadata()["scale"])
+    tensors, scale = read_lora(file)
     layers = {name: layer for name, layer in language_model.named_modules() if isinstance(layer, LoraLayer)}
     expected: dict[str, Tensor] = {}
     for name, layer in layers.items():

@@ -38,7 +38,7 @@ from chatspot.train.looking.first_sample_page import write_first_sample
 from chatspot.train.looking.progress import StepProgress
 from chatspot.train.looking.trackers import Trackers
 from chatspot.train.loop import Finished, loads, run_steps
-from chatspot.train.lora import read_lora
+from chatspot.train.lora import load_lora
 from chatspot.train.optimizer import MasterAdamW
 from chatspot.train.parallel import Trainee, World, consolidated, open_world, spread
 from chatspot.train.planning.memory import Kind
@@ -142,7 +142,7 @@ def prepared(
     torch.manual_seed(recipe.seed)
     rates = choose_trainable(checkpoint, recipe)
     if places.update:
-        read_lora(checkpoint.model.model.language_model, places.update)
+        load_lora(checkpoint.model.model.language_model, places.update)
     table = freezing_table(part_rows(checkpoint.model))
     write_whole(places.run / "parts.txt", table + "\n")
     console.print(table)
