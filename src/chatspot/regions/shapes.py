@@ -37,7 +37,7 @@ MAX_CROSSINGS = 1_000  # of an outline with itself: making it valid takes 0.3 s 
 MAX_STROKE_CROSSINGS = 50_000  # of a scribble's path with itself
 STROKE_PIECE = 64  # steps of a path that are thickened at once; far cheaper than all at once for a long path
 LEAST_AREA = 1e-12  # of a polygon, as a share of the image; a pixel of 8,000 x 8,000 is ten thousand times as large
-VANISHING = 1e-15  # below it a coordinate is as good as 0
+VANISHING = 1e-15  # a coordinate below is 0: GEOS multiplies differences, and divides by those of 1e-162, which underflow
 LEAST_PEN = 1e-6  # of the image's side
 MAX_MASK_PIXELS, MAX_MASK_SIDE, MAX_RUNS = 64_000_000, 65_535, 20_000
 MANY_SLABS = 5_000
@@ -256,8 +256,7 @@ class Polygon(Shape):
         from shapely import Polygon as ShapelyPolygon
         from shapely import make_valid
 
-        # GEOS multiplies differences of coordinates: those of 1e-162 would underflow to zero, by which it then divides
-        outline = ShapelyPolygon([(x if x > VANISHING else 0.0, y if y > VANISHING else 0.0) for x, y in self.points])
+        outline = ShapelyPolygon(self.points)
         if outline.is_valid:
             return outline
         check_crossings([*self.points, self.points[0]], MAX_CROSSINGS, "Polygon")
@@ -310,7 +309,7 @@ class Scribble(Shape):
         from shapely.affinity import scale
 
         w, h = self.pen_wh
-        path = [(round(x / w, 9), round(y / h, 9)) for x, y in self.points]  # GEOS divides by the steps' lengths
+        path = [(x / w, y / h) for x, y in self.points]
         if len(set(path)) == 1:
             stroke = ShapelyPoint(path[0]).buffer(0.5)
         else:
@@ -514,8 +513,8 @@ def placed(points: Sequence[XY], outside: Outside, name: str) -> list[XY]:
 
 
 def clamped(value: float) -> float:
-    """``value`` within [0, 1]. Adding 0.0 makes -0.0 plain zero: it would be written "-0.000"."""
-    return min(max(value, 0.0), 1.0) + 0.0
+    """``value`` within [0, 1]; what vanishes, and -0.0 that would be written "-0.000", is plain zero."""
+    return min(value, 1.0) if value > VANISHING else 0.0
 
 
 def opened_ring(corners: list[XY]) -> list[XY]:
