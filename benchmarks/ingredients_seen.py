@@ -35,6 +35,7 @@ from chatspot.data.keeping import is_kept
 from chatspot.data.records import read_records
 from chatspot.data.rendering import RenderSettings, Stock, render_folder, usable_fonts
 from chatspot.data.saving import write_whole
+from chatspot.eval.measures import picture_draws, quantiles, ratio
 from chatspot.eval.provenance import machine, source_commit, today
 from chatspot.model.checkpoint import load_checkpoint
 from chatspot.model.nano import nano_checkpoint
@@ -57,7 +58,7 @@ WHOLE = Box.from_normalized(0, 0, 1, 1)
 DRAWN_WORDS = 1500
 STEPS = 240  # of a short training of the tower
 EVERY = 9  # one of so many of a recipe's views is computed for it
-DRAWS = 2000  # of the bootstrap
+CHANNELS = 128  # principal ones of the maps' channels, so that 64 tokens are no more than 8,192 numbers
 
 
 # --- letters ---------------------------------------------------------------------------------------------------------
@@ -160,13 +161,13 @@ def fitted(x: Tensor, targets: Tensor, classes: int, steps: int = 600) -> Callab
     return logits
 
 
-def interval(values: Sequence[Any]) -> dict[str, float]:
-    """The mean, with its 95 % percentile bootstrap."""
-    known = np.array(values, dtype=np.float64)
-    means = known[np.random.default_rng(0).integers(len(known), size=(DRAWS, len(known)))].mean(axis=1)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return {"value": round(float(known.mean()), 4), "low": round(float(low), 4), "high": round(float(high), 4),
-            "n": len(known)}  # fmt: skip
+def interval(values: Sequence[Any], pictures: Sequence[str] | None = None) -> dict[str, float]:
+    """The mean, with its 95 % bootstrap over pictures; without ``pictures`` each value is of one of its own."""
+    names = pictures or [str(at) for at in range(len(values))]
+    weights, rows = picture_draws(names)
+    counted = [(rows[name], value) for name, value in zip(names, values, strict=True)]
+    low, high = quantiles(ratio(weights, len(rows), counted))
+    return {"value": round(float(np.mean(values)), 4), "low": round(low, 4), "high": round(high, 4), "n": len(values)}
 
 
 # --- tokens ----------------------------------------------------------------------------------------------------------
@@ -184,7 +185,11 @@ def tokens(given: argparse.Namespace) -> dict[str, Any]:
     learnt = [one for one in data.learnt if one.cells is None]
     learnt = random.Random(0).sample(learnt, min(7000, len(learnt)))
     held = [one for one in data.held if one.cells is None]
-    maps = {name: late_maps(picture, early, some) for name, some in (("learnt", learnt), ("held", held))}
+    cells = {name: late_cells(picture, early, some) for name, some in (("learnt", learnt), ("held", held))}
+    seen = cells["learnt"][::16].permute(0, 2, 3, 1).flatten(0, 2)
+    mean, deviation = seen.mean(dim=0), seen.std(dim=0).clamp(min=1e-4)
+    principal = torch.pca_lowrank((seen - mean) / deviation, CHANNELS)[2] / deviation[:, None]
+    maps = {name: torch.einsum("bchw,ck->bkhw", some - mean[:, None, None], principal) for name, some in cells.items()}
     found: dict[str, Any] = {}
     for side in (1, 2, 4, 8):
         pooled = {name: functional.adaptive_avg_pool2d(value, side).flatten(1) for name, value in maps.items()}
@@ -197,34 +202,22 @@ def tokens(given: argparse.Namespace) -> dict[str, Any]:
             said = fitted(pooled["learnt"][rows["learnt"]], targets, classes, 1500)(pooled["held"][rows["held"]])
             right = [float(guess == getattr(held[at], what))
                      for guess, at in zip(said.argmax(dim=1).tolist(), rows["held"], strict=True)]  # fmt: skip
-            found[str(side * side)][what] = interval(right)
+            found[str(side * side)][what] = interval(right, [held[at].view.picture.name for at in rows["held"]])
         print(side * side, found[str(side * side)], flush=True)
     return {"tokens": found, "channels": CHANNELS}
 
 
-CHANNELS = 128  # principal ones of the maps' channels, so that 64 tokens are no more than 8,192 numbers
-
-
 @torch.no_grad()
-def late_maps(picture: Any, early: EarlyMaps, some: Sequence[Shown]) -> Tensor:
-    """The late maps' CHANNELS principal channels [views, CHANNELS, 8, 8]; the first call finds which they are."""
+def late_cells(picture: Any, early: EarlyMaps, some: Sequence[Shown]) -> Tensor:
+    """Both late maps in 8 x 8 cells [views, channels, 8, 8]."""
     bad = early.prepare([one.view for one in some])
     if bad:
         raise SystemExit(f"{len(bad)} pictures cannot be decoded: {next(iter(bad.values()))}")
     found = []
     for start in range(0, len(some), 64):
-        head, last = picture.late(early.read([one.view for one in some[start : start + 64]]))
-        cells = torch.cat([functional.adaptive_avg_pool2d(value, 8) for value in (head, last)], dim=1)
-        if not PRINCIPAL:
-            rows = cells.permute(0, 2, 3, 1).flatten(0, 2)
-            PRINCIPAL.extend((rows.mean(dim=0), rows.std(dim=0).clamp(min=1e-4)))
-            PRINCIPAL.append(torch.pca_lowrank((rows - PRINCIPAL[0]) / PRINCIPAL[1], CHANNELS)[2])
-        standard = (cells - PRINCIPAL[0][:, None, None]) / PRINCIPAL[1][:, None, None]
-        found.append(torch.einsum("bchw,ck->bkhw", standard, PRINCIPAL[2]))
+        maps = picture.late(early.read([one.view for one in some[start : start + 64]]))
+        found.append(torch.cat([functional.adaptive_avg_pool2d(one, 8) for one in maps], dim=1))
     return torch.cat(found)
-
-
-PRINCIPAL: list[Tensor] = []
 
 
 # --- tower -----------------------------------------------------------------------------------------------------------
@@ -268,7 +261,7 @@ ASKED_FORMS = {
 
 
 def tower(given: argparse.Namespace) -> dict[str, Any]:
-    """Right names of kept COCO regions by form of region, and right counts, for each arm."""
+    """Right names of kept COCO regions by form of region for each arm, and how much more or less than of the whole."""
     whole = load_tower_recipe(ROOT / "configs" / "chatspot-nano" / "tower.yaml")
     names = dict(tower_data(whole, [given.photos, given.drawn]).names)
     checkpoint = load_checkpoint(nano_checkpoint(trained=False), dtype=torch.float32)
@@ -276,7 +269,7 @@ def tower(given: argparse.Namespace) -> dict[str, Any]:
     asked = {form: kept_views(given.photos / "coco", settings, names, whole) for form, settings in ASKED_FORMS.items()}
     for some in asked.values():
         early.prepare([one.view for one in some])
-    found = {}
+    found, right = {}, {}
     for arm, change in TOWER_ARMS.items():
         recipe = change(whole).model_copy(update={"judge_every": STEPS})
         data = tower_data(recipe, [given.photos, given.drawn])
@@ -293,7 +286,13 @@ def tower(given: argparse.Namespace) -> dict[str, Any]:
         run.mkdir(parents=True)
         recipe = recipe.model_copy(update={"epochs": STEPS * recipe.batch / len(learnt)})
         run_steps(learner, recipe, TowerData(names, learnt, asked["box"][:32]), early, run)
-        found[arm] = {form: interval(right_names(learner, some, early)) for form, some in asked.items()}
+        right[arm], found[arm] = {}, {}
+        for form, some in asked.items():
+            pictures = [one.view.picture.name for one in some]
+            right[arm][form] = right_names(learner, some, early)
+            found[arm][form] = interval(right[arm][form], pictures)
+            gained = [here - there for here, there in zip(right[arm][form], right["whole"][form], strict=True)]
+            found[arm][form]["against whole"] = interval(gained, pictures)
         print(arm, {form: one["value"] for form, one in found[arm].items()}, flush=True)
     return {"steps": STEPS, "arms": found}
 
