@@ -19,7 +19,7 @@ from chatspot.data.dialogues.region_turns import known_colour
 from chatspot.data.dialogues.scene import Scene
 from chatspot.data.dialogues.settings import DialogueSettings
 from chatspot.data.drawn import draw_training_pictures
-from chatspot.data.recolouring import filled_with, recolour_folder, rgb_of, target_of
+from chatspot.data.recolouring import Thing, recolour_folder, rgb_of, target_of
 from chatspot.errors import DataError
 from chatspot.regions import Box
 
@@ -115,7 +115,7 @@ def test_a_fill_has_its_targets_middle_and_keeps_all_around(seed: int, term: str
     pixels = rng.integers(0, 256, (40, 50, 3), dtype=np.uint8)
     inside = Box.from_pixels(15, 12, 40, 30, size=(50, 40)).to_bitmap((50, 40))
     target = target_of(term, random.Random(seed))
-    filled = filled_with(pixels, inside, target, random.Random(seed))
+    filled = Thing(pixels, inside).filled_with(target, random.Random(seed))
     assert filled.dtype == np.uint8
     assert np.array_equal(filled[:6], pixels[:6])
     middle = np.median(lab_of(filled[16:26, 19:36]).reshape(-1, 3), axis=0)

@@ -34,7 +34,8 @@ FeatureFolder = Annotated[Path | None, typer.Option("--features", help="Where vi
 AfterFolder = Annotated[
     Path | None,
     typer.Option(
-        "--after", help="Finished run of the same stage and start to go on from; 'nano', where no folder is: nano as it ships."
+        "--after",
+        help="Finished run of the same stage and start to go on from; 'nano', if no folder: nano as it ships.",
     ),
 ]
 Changes = Annotated[

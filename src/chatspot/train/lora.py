@@ -89,7 +89,7 @@ def load_lora(language_model: nn.Module, file: Path) -> None:
     """
     tensors, scale = read_lora(file)
     layers = {name: layer for name, layer in language_model.named_modules() if isinstance(layer, LoraLayer)}
-    expected: dict[str, Tensor] = {}
+    expected: dict[str, Any] = {}
     for name, layer in layers.items():
         expected[f"{name}.lora_A.weight"] = layer.lora_A[ADAPTER].weight
         expected[f"{name}.lora_B.weight"] = layer.lora_B[ADAPTER].weight
