@@ -19,6 +19,7 @@ from hypothesis.extra import numpy as numpy_st
 
 from chatspot.errors import RegionError
 from chatspot.regions import Box, Mask, Point, Polygon, Region, Scribble, jitter, region_from_json, shapes
+from chatspot.regions.areas import draw_geometry
 from strategies import areas, boxes, masks, polygons, regions, scribbles, sizes
 
 quick = settings(deadline=None, max_examples=60)
@@ -342,7 +343,7 @@ def test_what_lies_in_a_hole_is_drawn() -> None:
         shapely.box(0.45, 0.45, 0.55, 0.55),
         shapely.Polygon(shapely.box(0.1, 0.1, 0.9, 0.9).exterior, [shapely.box(0.3, 0.3, 0.7, 0.7).exterior]),
     ])  # fmt: skip
-    bitmap = shapes.draw_geometry(ring_and_core, (100, 100))
+    bitmap = draw_geometry(ring_and_core, (100, 100))
     assert [bool(bitmap[50, x]) for x in (5, 20, 35, 50, 65, 80)] == [False, True, False, True, False, True]
 
 

@@ -14,7 +14,7 @@ from chatspot.data.sources.entries import as_object, list_field, needed, read_js
 from chatspot.data.sources.picture_files import Pictures, pictures_below
 from chatspot.data.sources.region_lines import lines_in
 from chatspot.errors import DataError
-from chatspot.regions.shapes import number
+from chatspot.regions.coordinates import number
 
 LAYOUTS = ("COCO's layout {images, annotations, categories}, a list of a detector's results [{image_id or file_name, "
            "bbox, score}], or region JSON lines in a .jsonl file")  # fmt: skip

@@ -15,7 +15,7 @@ from chatspot.regions import Box, Mask, Point, Polygon, Region, Scribble, region
 if TYPE_CHECKING:
     from PIL import Image
 
-    from chatspot.regions.shapes import XY, Size
+    from chatspot.regions.coordinates import XY, Size
 
 FORMS = {
     "box": "x1,y1,x2,y2",

@@ -23,7 +23,7 @@ from chatspot.dialects.specification import Dialect, Grid
 from chatspot.dialects.table import DIALECTS
 from chatspot.errors import RegionError
 from chatspot.regions import Box, Region
-from chatspot.regions.shapes import Size
+from chatspot.regions.coordinates import Size
 
 Order: TypeAlias = Literal["as written", "axes swapped", "x, y, width, height", "middle, width, height"]
 ORDERS: tuple[Order, ...] = ("as written", "axes swapped", "x, y, width, height", "middle, width, height")

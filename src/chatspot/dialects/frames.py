@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from chatspot.errors import RegionError
-from chatspot.regions.shapes import XY, Size, checked_size
+from chatspot.regions.coordinates import XY, Size, checked_size
 
 FrameKind: TypeAlias = Literal["whole", "padded", "resized"]
 

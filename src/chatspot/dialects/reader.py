@@ -14,7 +14,7 @@ from chatspot.dialects.scanner import Found, literal, scan, trimmed
 from chatspot.dialects.specification import Dialect, Form
 from chatspot.errors import MessageError, RegionError
 from chatspot.regions import Box, Point, Polygon, Region
-from chatspot.regions.shapes import XY, Outside, Size
+from chatspot.regions.coordinates import XY, Outside, Size
 
 RUN_EDGE = 40  # characters around markup in which the brackets of a list are looked for
 

@@ -23,7 +23,7 @@ from chatspot.dialects.swift import read_swift_objects, swift_objects
 from chatspot.errors import DataError, MessageError
 from chatspot.images import open_image
 from chatspot.regions import Box, region_from_json
-from chatspot.regions.shapes import Size, checked_size
+from chatspot.regions.coordinates import Size, checked_size
 
 TEXT_KEYS = ("text", "prompt", "question", "answer")
 LARGEST_FILE = 500_000_000  # bytes

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from chatspot.dialects.frames import FrameKind
 from chatspot.errors import RegionError
-from chatspot.regions.shapes import XY, Size
+from chatspot.regions.coordinates import XY, Size
 
 ShapeName: TypeAlias = Literal["point", "box", "polygon"]
 CORNERS = (("x1", "y1"), ("x2", "y2"))

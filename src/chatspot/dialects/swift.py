@@ -10,7 +10,7 @@ from typing import Any
 from chatspot.dialects.mentions import Mention
 from chatspot.errors import MessageError, RegionError
 from chatspot.regions import Box, Point
-from chatspot.regions.shapes import Size
+from chatspot.regions.coordinates import Size
 
 REFERENCE = re.compile("<ref-object>")
 

@@ -15,7 +15,7 @@ from chatspot.dialects.specification import Dialect, ShapeName
 from chatspot.errors import MessageError, RegionError
 from chatspot.prompts.written import written_points
 from chatspot.regions import Box, Point, Region
-from chatspot.regions.shapes import XY, Size
+from chatspot.regions.coordinates import XY, Size
 
 SORT_WEIGHT = 10_000  # Molmo sorts its points by x times this plus y, in percent (data_formatter.py:308-323)
 

@@ -7,7 +7,7 @@ themselves are formatted by the chat template alone.
 from __future__ import annotations
 
 from chatspot.regions import Box, Point, Polygon, Region
-from chatspot.regions.shapes import XY
+from chatspot.regions.coordinates import XY
 
 STEP = 0.001  # three decimals; half a step is 0.5 px on a 1,000 px side (Shikra's choice)
 OUTLINE_CORNERS = 8  # a mask's or scribble's outline is simplified to at most so many (our choice, see PAPER.md)

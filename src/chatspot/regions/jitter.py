@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from chatspot.errors import RegionError
-from chatspot.regions.shapes import XY, Box, Mask, Point, Polygon, Region, Scribble, Size, checked_size, number
+from chatspot.regions.coordinates import XY, Size, checked_size, number
+from chatspot.regions.shapes import Box, Mask, Point, Polygon, Region, Scribble
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,28 +16,42 @@ import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice, pairwise
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from chatspot.errors import RegionError
+from chatspot.regions.areas import (
+    areas_of,
+    check_crossings,
+    cut_to_image,
+    draw_geometry,
+    joined_runs,
+    opened_ring,
+    pixels_between,
+    thickened,
+)
+from chatspot.regions.coordinates import (
+    PIXEL_DECIMALS,
+    XY,
+    Outside,
+    Size,
+    as_pairs,
+    checked_size,
+    numbers,
+    placed,
+    scaled_down,
+    scaled_up,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     import numpy as np
     from shapely.geometry.base import BaseGeometry
 
-Size: TypeAlias = tuple[int, int]
-"""Width and height of an upright image, in pixels."""
-XY: TypeAlias = tuple[float, float]
-Outside: TypeAlias = Literal["error", "clip"]
-
-ROUNDING_SLACK = 1e-9  # a coordinate that floating point pushed this far outside is inside
-PIXEL_DECIMALS = 6  # to_pixels rounds here, so that whole pixels come back whole
-MAX_CORNERS = 10_000  # of a polygon's outline or a scribble's path
 MAX_CROSSINGS = 1_000  # of an outline with itself: making it valid takes 0.3 s by then, ten times that at twice as many
 MAX_STROKE_CROSSINGS = 50_000  # of a scribble's path with itself
 STROKE_PIECE = 64  # steps of a path that are thickened at once; far cheaper than all at once for a long path
 LEAST_AREA = 1e-12  # of a polygon, as a share of the image; a pixel of 8,000 x 8,000 is ten thousand times as large
-VANISHING = 1e-15  # a coordinate below is 0: products of differences of 1e-162 underflow, and GEOS divides by them
 LEAST_PEN = 1e-6  # of the image's side
 MAX_MASK_PIXELS, MAX_MASK_SIDE, MAX_RUNS = 64_000_000, 65_535, 20_000
 MANY_SLABS = 5_000
@@ -433,198 +447,3 @@ def region_from_json(value: dict[str, Any]) -> Region:
     if not isinstance(content, dict) or "counts" not in content or "size_wh" not in content:
         raise RegionError(f'a mask is an object with "counts" and "size_wh", got {reprlib.repr(content)}')
     return Mask.from_runs(content["counts"], size=content["size_wh"])
-
-
-def number(value: Any, name: str) -> float:
-    """``value`` as a float; ``RegionError`` otherwise (text and true/false are no numbers)."""
-    if type(value) is float:  # nearly always; what follows takes ten times as long
-        return value
-    if not isinstance(value, (bool, str, bytes, bytearray)) and str(getattr(value, "dtype", "")) != "bool":
-        try:
-            return float(value)
-        except (TypeError, ValueError, OverflowError):
-            pass
-    raise RegionError(f"{name}: expected a number, got {reprlib.repr(value)}")
-
-
-def numbers(values: Any, count: int, name: str) -> list[float]:
-    """``values`` as exactly ``count`` floats; ``RegionError`` otherwise."""
-    if isinstance(values, (str, bytes, dict, set)) or not hasattr(values, "__len__") or len(values) != count:
-        raise RegionError(f"{name}: expected {count} numbers, got {reprlib.repr(values)}")
-    return [number(value, name) for value in values]
-
-
-def whole_number(value: Any, name: str) -> int:
-    """``value`` as an int; ``RegionError`` when it is none (640.0 is one, 640.5 and true are not)."""
-    found = number(value, name)
-    if not found.is_integer():
-        raise RegionError(f"{name}: expected a whole number, got {value}")
-    return int(value)
-
-
-def as_pairs(points: Any, name: str) -> list[XY]:
-    """Points as (x, y) pairs of floats; ``RegionError`` when one is not a pair, or when there are too many."""
-    if isinstance(points, (str, bytes, dict)) or not isinstance(points, Iterable):
-        raise RegionError(f"{name} needs a list of [x, y] points, got {reprlib.repr(points)}")
-    pairs: list[XY] = []
-    for point in points:
-        if len(pairs) == MAX_CORNERS:
-            raise RegionError(f"{name} has more than {MAX_CORNERS:,} points; simplify it first")
-        x, y = numbers(point, 2, name)
-        pairs.append((x, y))
-    return pairs
-
-
-def checked_size(size: Any, name: str) -> Size:
-    """``size`` as (width, height) of at least one pixel each; ``RegionError`` otherwise."""
-    if isinstance(size, (str, bytes, dict, set)) or not hasattr(size, "__len__") or len(size) != 2:
-        raise RegionError(f"{name} needs size=(width, height) in pixels, got {reprlib.repr(size)}")
-    width, height = (whole_number(side, f"{name}'s size") for side in size)
-    if width < 1 or height < 1:
-        raise RegionError(f"{name} needs size=(width, height) in pixels, each at least 1; got ({width}, {height})")
-    return width, height
-
-
-def scaled_down(points: Any, size: Size, name: str) -> list[XY]:
-    """Pixels to fractions."""
-    width, height = checked_size(size, name)
-    return [(x / width, y / height) for x, y in as_pairs(points, name)]
-
-
-def scaled_up(points: Iterable[XY], size: Size) -> list[XY]:
-    """Fractions to pixels, rounded so that whole pixels come back whole."""
-    width, height = checked_size(size, "to_pixels")
-    return [(round(x * width, PIXEL_DECIMALS), round(y * height, PIXEL_DECIMALS)) for x, y in points]
-
-
-def placed(points: Sequence[XY], outside: Outside, name: str) -> list[XY]:
-    """The points as floats within [0, 1]: clipped, or refused with the first one that lies outside."""
-    if outside not in ("error", "clip"):
-        raise RegionError(f'outside must be "error" or "clip", got {outside!r}')
-    for point in points:
-        if 0.0 <= point[0] <= 1.0 and 0.0 <= point[1] <= 1.0:
-            continue
-        if not all(map(math.isfinite, point)):
-            raise RegionError(f"{name} has a coordinate that is no number: {point}")
-        if outside == "error" and not all(-ROUNDING_SLACK <= v <= 1 + ROUNDING_SLACK for v in point):
-            raise RegionError(f"{name} leaves the image: expected fractions in [0, 1], got ({point[0]:g}, {point[1]:g})"
-                              '; check the size, or pass outside="clip"')  # fmt: skip
-    return [(clamped(x), clamped(y)) for x, y in points]
-
-
-def clamped(value: float) -> float:
-    """``value`` within [0, 1]; what vanishes, and -0.0 that would be written "-0.000", is plain zero."""
-    return min(value, 1.0) if value > VANISHING else 0.0
-
-
-def opened_ring(corners: list[XY]) -> list[XY]:
-    """A ring without repeats of its first corner at its end, as files close their rings."""
-    end = len(corners)
-    while end > 1 and corners[end - 1] == corners[0]:
-        end -= 1
-    return corners[:end]
-
-
-def cut_to_image(corners: list[XY]) -> list[XY]:
-    """A ring cut at the image's border (Sutherland and Hodgman 1974); where it leaves and enters again, it runs along
-    the border. A ring inside comes back as it is, one outside as an empty list."""
-    values = [value for corner in corners for value in corner]
-    if not all(map(math.isfinite, values)) or all(-ROUNDING_SLACK <= value <= 1 + ROUNDING_SLACK for value in values):
-        return corners  # ``placed`` refuses the one and rounds the other
-    for axis in (0, 1):
-        for edge, sign in ((0.0, 1.0), (1.0, -1.0)):
-            ring, corners = corners, []
-            for before, corner in zip(ring[-1:] + ring[:-1], ring, strict=True):
-                inside, was_inside = (sign * (point[axis] - edge) >= 0 for point in (corner, before))
-                if inside != was_inside:
-                    share = (edge / 2 - before[axis] / 2) / (corner[axis] / 2 - before[axis] / 2)  # no overflow
-                    along = before[1 - axis] * (1 - share) + corner[1 - axis] * share
-                    corners.append((edge, along) if axis == 0 else (along, edge))
-                if inside:
-                    corners.append(corner)
-    return corners
-
-
-def check_crossings(path: Sequence[XY], most: int, name: str) -> None:
-    """Raise ``RegionError`` when the path crosses (or touches) itself more than ``most`` times, without counting on."""
-    import shapely
-
-    steps = [step for step in pairwise(path) if step[0] != step[1]]
-    if len(steps) * (len(steps) - 1) // 2 <= most:
-        return
-    segments = shapely.linestrings(steps)
-    tree = shapely.STRtree(segments)
-    found = 0
-    for at in range(0, len(segments), 64):
-        piece = segments[at : at + 64]
-        # every step meets itself and its two neighbours; every other meeting is seen from both sides
-        found += len(tree.query(piece, predicate="intersects")[0]) - 3 * len(piece)
-        if found > 2 * most:
-            raise RegionError(f"{name} crosses itself more than {most:,} times; simplify it first")
-
-
-def joined_runs(runs: Iterable[int]) -> list[int]:
-    """Run lengths without empty runs (but the first), so that one mask has one way to be written."""
-    joined = [0]
-    for index, run in enumerate(runs):
-        if index % 2 == (len(joined) - 1) % 2:
-            joined[-1] += run
-        elif run:
-            joined.append(run)
-    return joined
-
-
-def pixels_between(low: float, high: float, count: int) -> slice:
-    """The pixels of a row of ``count`` whose middles lie in [low, high); the one under the span's middle when none
-    does."""
-    first, end = math.ceil(low * count - 0.5), math.ceil(high * count - 0.5)
-    if first >= end:
-        first = min(int((low + high) / 2 * count), count - 1)
-        end = first + 1
-    return slice(first, end)
-
-
-def thickened(path: Sequence[XY]) -> BaseGeometry:
-    """What a round pen of diameter 1 covers along ``path`` (two or more points)."""
-    from shapely import LineString, unary_union
-
-    line = LineString(path)
-    area = line.buffer(0.5)
-    if area.covers(line):
-        return area
-    return unary_union([LineString(step).buffer(0.5) for step in pairwise(path)])  # GEOS errs where a line runs back
-
-
-def areas_of(geometry: BaseGeometry) -> BaseGeometry:
-    """Only the parts of a geometry that have area."""
-    import shapely
-
-    parts = [g for g in shapely.get_parts(geometry) if g.geom_type in ("Polygon", "MultiPolygon")]
-    return shapely.unary_union(parts) if parts else shapely.Polygon()
-
-
-def draw_geometry(geometry: BaseGeometry, size: Size) -> np.ndarray:
-    """A geometry in the [0, 1] frame drawn on ``size`` = (width, height): bool array [height, width]."""
-    import numpy as np
-    import shapely
-    from PIL import Image, ImageDraw
-
-    width, height = checked_size(size, "to_bitmap")
-    canvas = Image.new("1", (width, height))
-    pen = ImageDraw.Draw(canvas)
-
-    def pixels(ring: Any) -> list[XY]:
-        return [(x * width - 0.5, y * height - 0.5) for x, y in ring.coords]
-
-    for part in sorted(shapely.get_parts(geometry), key=lambda g: -g.area):  # what lies in a hole comes after the hole
-        if part.geom_type == "Polygon":
-            pen.polygon(pixels(part.exterior), fill=1)
-            for hole in part.interiors:
-                pen.polygon(pixels(hole), fill=0)
-    x1, y1, x2, y2 = geometry.bounds
-    if (x2 - x1) * width < 1 and (y2 - y1) * height < 1:  # a speck: rounding may have set its neighbour
-        canvas.paste(0, (0, 0, width, height))
-    if canvas.getbbox() is None:  # also when it is thinner than its own holes' outlines
-        place = geometry.representative_point()
-        pen.point((min(int(place.x * width), width - 1), min(int(place.y * height), height - 1)), fill=1)
-    return np.array(canvas)

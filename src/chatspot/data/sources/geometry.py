@@ -14,7 +14,7 @@ from chatspot.data.faults import Faults, Frame
 from chatspot.data.records import RegionRecord
 from chatspot.errors import RegionError
 from chatspot.regions import Box, Mask, Point, Polygon
-from chatspot.regions.shapes import as_pairs, number, numbers
+from chatspot.regions.coordinates import as_pairs, number, numbers
 
 XY: TypeAlias = tuple[float, float]
 

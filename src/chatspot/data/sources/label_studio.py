@@ -39,7 +39,7 @@ from chatspot.data.sources.geometry import (
 from chatspot.data.sources.picture_files import OWN_LICENCE, OWN_SPLITS, Pictures, files_of
 from chatspot.data.sources.source import Source
 from chatspot.errors import DataError, RegionError
-from chatspot.regions.shapes import number
+from chatspot.regions.coordinates import number
 
 UPLOAD_MARK = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded file
 LABEL_KEYS = ("rectanglelabels", "polygonlabels", "keypointlabels", "ellipselabels", "brushlabels", "labels")

@@ -46,7 +46,7 @@ from chatspot.data.sources.source import Source
 from chatspot.errors import DataError, RegionError
 from chatspot.images.load import MAX_PIXELS
 from chatspot.regions import Mask
-from chatspot.regions.shapes import as_pairs
+from chatspot.regions.coordinates import as_pairs
 
 
 def read_labelme(folder: Path, split: str, faults: Faults) -> Iterator[Record]:
