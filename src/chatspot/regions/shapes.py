@@ -32,11 +32,13 @@ from chatspot.regions.areas import (
 )
 from chatspot.regions.coordinates import (
     PIXEL_DECIMALS,
+    VANISHING,
     XY,
     Outside,
     Size,
     as_pairs,
     checked_size,
+    clamped,
     numbers,
     placed,
     scaled_down,
@@ -161,8 +163,8 @@ class Box(Shape):
     def from_normalized(cls, x1: float, y1: float, x2: float, y2: float, *, outside: Outside = "error") -> Box:
         """A box from the fractions of its left, top, right and bottom edges."""
         plain = outside == "error" and type(x1) is type(y1) is type(x2) is type(y2) is float
-        if plain and 0.0 <= x1 < x2 <= 1.0 and 0.0 <= y1 < y2 <= 1.0:  # nearly always, in a third of the time
-            return cls._make(x1=x1 + 0.0, y1=y1 + 0.0, x2=x2, y2=y2)
+        if plain and 0.0 <= x1 < x2 <= 1.0 and 0.0 <= y1 < y2 <= 1.0 and x2 > VANISHING < y2:
+            return cls._make(x1=clamped(x1), y1=clamped(y1), x2=x2, y2=y2)  # nearly always, in a third of the time
         x1, y1, x2, y2 = numbers((x1, y1, x2, y2), 4, "Box")
         if all(map(math.isfinite, (x1, y1, x2, y2))) and (x1 > x2 or y1 > y2):
             raise RegionError(f"Box is reversed: expected x1 < x2 and y1 < y2, got ({x1:g}, {y1:g}, {x2:g}, {y2:g}); "
