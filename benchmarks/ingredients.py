@@ -5,7 +5,8 @@
 Every arm goes on from the nano that ships (``--after nano``) with ``configs/chatspot-nano/gaps.yaml``, cut to EPOCHS of
 its epoch; but for "whole" one ingredient is left out, and all others are shown as often. Then it is asked about photos
 kept back from training (``chatspot data keep``), never about held-out ones. What is there in WORK is not done again.
-``benchmarks/results/ingredients/ARM.json`` is written for each arm; ``--table`` prints them side by side.
+``benchmarks/results/ingredients/ARM.json`` is written for each arm, with its differences from "whole", question by
+question; ``--table`` prints the arms side by side.
 
 A nano that has learnt an ingredient already does not show what it is worth: the committed results go on from
 ``src/chatspot/weights`` as they were before that recipe (commit 3270978). Each says which weights it went on from.
@@ -173,9 +174,12 @@ def texts_kept(checkpoint: Path, folder: Path) -> Config:
             for what in ("perplexity", "accuracy")}  # fmt: skip
 
 
-def later_turns(checkpoint: Path, kept: Path, limit: int = 150) -> Config:
+def later_turns(checkpoint: Path, folder: Path, kept: Path, limit: int = 150) -> Config:
     """Right names of regions that are asked about in a dialogue's third turn, after the model's own answers about two
     others of the picture, and of the same regions asked about alone."""
+    result = folder / "later-turns.json"
+    if result.is_file():
+        return dict(json.loads(result.read_text("utf-8")))
     task = find_task("coco")
     questions = questions_of(task, open_folder(task, kept / "coco"), form="box")
     together: dict[str, list[Any]] = {}
@@ -195,7 +199,23 @@ def later_turns(checkpoint: Path, kept: Path, limit: int = 150) -> Config:
         (alone,) = engine.answer([Request(three[-1].conversation, images, ANSWER_TOKENS)])
         right["third"] += reply.text.strip().lower().rstrip(".") == three[-1].truth
         right["alone"] += alone.text.strip().lower().rstrip(".") == three[-1].truth
-    return {f"name-{what}": {"value": count / len(threes), "n": len(threes)} for what, count in right.items()}
+    found = {f"name-{what}": {"value": count / len(threes), "n": len(threes)} for what, count in right.items()}
+    write_whole(result, json.dumps(found))
+    return found
+
+
+def against_whole(arm: str, work: Path) -> Config:
+    """What an arm has more than "whole" of each task's main measure, pair by pair: {task: {difference, low, high, n}}."""
+    found = {}
+    for name in (*(f"{task}-{source}" for task, source, *_ in ASKED), "retention"):
+        result = work / arm / f"{name}-against-whole.json"
+        if not result.is_file():
+            whole, own = (work / each / f"{name}.jsonl" for each in ("whole", arm))
+            chatspot("eval", "compare", whole, own, "--out", result)
+        compared = json.loads(result.read_text("utf-8"))
+        main = compared["measures"][compared["main"]]
+        found[name] = {"measure": compared["main"], **{key: main[key] for key in ("difference", "low", "high", "n")}}
+    return found
 
 
 def measured(arm: str, given: argparse.Namespace) -> None:
@@ -205,7 +225,11 @@ def measured(arm: str, given: argparse.Namespace) -> None:
         return
     checkpoint = trained(arm, given)
     folder, kept = given.work / arm, given.data / "KEPT"
-    found = {**asked(checkpoint, folder, kept), **later_turns(checkpoint, kept), **texts_kept(checkpoint, folder)}
+    found = {
+        **asked(checkpoint, folder, kept),
+        **later_turns(checkpoint, folder, kept),
+        **texts_kept(checkpoint, folder),
+    }
     after = {path.name: sha256(path) for path in map(shipped_file, SHIPPED) if path}
     steps = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text("utf-8").splitlines()]
     facts = {
@@ -215,12 +239,14 @@ def measured(arm: str, given: argparse.Namespace) -> None:
         "build": yaml.safe_load((folder / "build.yaml").read_text("utf-8"))["sources"],
         "recipe": yaml.safe_load((folder / "recipe.yaml").read_text("utf-8")),
     }  # fmt: skip
+    if arm != "whole":
+        facts["against_whole"] = against_whole(arm, given.work)
     RESULTS.mkdir(parents=True, exist_ok=True)
     write_whole(target, json.dumps(facts, indent=1) + "\n")
 
 
 def table() -> str:
-    """All results side by side, in Markdown."""
+    """All results side by side, in Markdown; below, what each arm has more than "whole"."""
     found = {arm: json.loads((RESULTS / f"{arm}.json").read_text("utf-8"))
              for arm in ARMS if (RESULTS / f"{arm}.json").is_file()}  # fmt: skip
     if not found:
@@ -231,6 +257,10 @@ def table() -> str:
         values = [result["measures"][name]["value"] for name in names]
         shown = [f"{v:.1f}" if v > 1.5 else f"{100 * v:.1f}" for v in values]
         lines.append(f"| {arm} | {result['steps']} | " + " | ".join(shown) + " |")
+    for arm, result in found.items():
+        for name, each in result.get("against_whole", {}).items():
+            bounds = ", ".join(f"{100 * each[key]:+.1f}" for key in ("low", "high"))
+            lines.append(f"{arm}, {name}, {each['measure']}: {100 * each['difference']:+.1f} [{bounds}], n {each['n']}")
     return "\n".join(lines)
 
 
