@@ -205,7 +205,7 @@ def later_turns(checkpoint: Path, folder: Path, kept: Path, limit: int = 150) ->
 
 
 def against_whole(arm: str, work: Path) -> Config:
-    """What an arm has more than "whole" of each task's main measure, pair by pair: {task: {difference, low, high, n}}."""
+    """What an arm has more than "whole" of each task's main measure, pair by pair."""
     found = {}
     for name in (*(f"{task}-{source}" for task, source, *_ in ASKED), "retention"):
         result = work / arm / f"{name}-against-whole.json"
