@@ -40,7 +40,7 @@ from chatspot.model.weights import sha256
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "ingredients"
-EPOCHS = 0.08  # about 45 steps
+EPOCHS = 0.08  # 35 to 40 steps
 ANSWER_TOKENS = 16  # of a name
 RECOLOURED = "recoloured"  # kept photos tell hardly any colour for sure, so kept things are given others
 # (task, kept folder, form, at most so many questions, the measure that is shown)
