@@ -31,7 +31,9 @@ from chatspot.data.saving import write_whole
 from chatspot.engine import Request
 from chatspot.engine.opening import open_engine
 from chatspot.errors import ChatSpotError
+from chatspot.eval.predictions import read_predictions
 from chatspot.eval.provenance import machine, source_commit, today
+from chatspot.eval.score import compare
 from chatspot.eval.tasks import find_task, open_folder, questions_of
 from chatspot.images import open_image
 from chatspot.messages import Conversation, ImagePart, Message, TextPart
@@ -208,11 +210,8 @@ def against_whole(arm: str, work: Path) -> Config:
     """What an arm has more than "whole" of each task's main measure, pair by pair."""
     found = {}
     for name in (*(f"{task}-{source}" for task, source, *_ in ASKED), "retention"):
-        result = work / arm / f"{name}-against-whole.json"
-        if not result.is_file():
-            whole, own = (work / each / f"{name}.jsonl" for each in ("whole", arm))
-            chatspot("eval", "compare", whole, own, "--out", result)
-        compared = json.loads(result.read_text("utf-8"))
+        whole, own = (read_predictions(work / each / f"{name}.jsonl") for each in ("whole", arm))
+        compared = compare(whole, own)
         main = compared["measures"][compared["main"]]
         found[name] = {"measure": compared["main"], **{key: main[key] for key in ("difference", "low", "high", "n")}}
     return found
