@@ -24,6 +24,7 @@ from PIL import Image
 from chatspot.engine.calibration import Calibration
 from chatspot.engine.interface import Prepared, Reply, Request
 from chatspot.engine.kept import KeptBeginnings, KeptViews, Row, ViewKey
+from chatspot.engine.routed import OpenedLater, RoutedBatch
 from chatspot.engine.running import Lanes, RunningBatch
 from chatspot.errors import MessageError
 from chatspot.images import encoder_view, encoder_views
@@ -63,13 +64,15 @@ class LocalEngine(ABC):
 
     ``settings`` and ``template`` (Jinja) are the checkpoint's, as are ``end_ids``, the tokens that end an answer.
     ``focal_view`` None leaves the checkpoint's setting. Of the language model's ``text_positions`` TEXT_LIMIT are used.
-    ``calibration`` is set by whoever opens the checkpoint (``opening``).
+    ``calibration`` is set by whoever opens the checkpoint (``opening``), as is ``texts``, the engine that answers what
+    shows no picture, None where this one does.
     """
 
     chunk = CHUNK
     batch_tokens = BATCH_TOKENS
     running_tokens = RUNNING_TOKENS
     calibration: Calibration | None = None
+    texts: OpenedLater | None = None
 
     def __init__(
         self,
@@ -163,8 +166,11 @@ class LocalEngine(ABC):
         """The request as ids; an answer longer than the text limit leaves room for is allowed what there is room for.
 
         Views that are not kept are drawn here: of a picture of 25 megapixels each takes up to 0.6 s, in which a batch
-        would stand still. Raises ``MessageError`` when the prompt leaves no room.
+        would stand still; so does the engine for ``texts``, which is opened here. Raises ``MessageError`` when the
+        prompt leaves no room.
         """
+        if self.texts is not None and not request.images:
+            self.texts()
         prompt = self.prompt(replace(request, max_new_tokens=1), 0, {})
         most = min(request.max_new_tokens, self.text_limit - len(prompt.ids))
         drawn: dict[ViewKey, Any] = {}
@@ -173,9 +179,10 @@ class LocalEngine(ABC):
                 drawn[key] = self.view_pixels(request.images[picture.image], picture.region)
         return Prepared(request, replace(prompt, max_new_tokens=most, pixels=drawn), most)
 
-    def batch(self) -> RunningBatch:
+    def batch(self) -> RunningBatch | RoutedBatch:
         """An empty batch that requests join and leave."""
-        return RunningBatch(self, self.running_tokens)
+        batch = RunningBatch(self, self.running_tokens)
+        return batch if self.texts is None else RoutedBatch(batch, self.texts)
 
     def prompt(self, request: Request, number: int, hashes: dict[int, str]) -> Prompt:
         """Request ``number`` as ids and views; ``hashes`` keeps the content hash of each picture object seen."""

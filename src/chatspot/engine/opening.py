@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 from chatspot.engine.calibration import calibration_in, nano_calibration
 from chatspot.engine.local_engine import LocalEngine
 from chatspot.engine.onnx.session import Precision
+from chatspot.engine.routed import OpenedLater
 from chatspot.errors import CheckpointError, MessageError
 from chatspot.model.folder import local_folder
 from chatspot.model.nano import nano_checkpoint
@@ -35,9 +36,9 @@ def open_engine(
 
     "auto" takes "onnx" for nano on a machine without a GPU where the extra ``fast`` is installed and neither device nor
     dtype is chosen, else "torch". "onnx" needs nano's tower and a LLaMA language model; its dtype is "auto" (weights in
-    8 bits) or "float32". Its ``calibration`` is the one in the checkpoint's folder, nano's the package's. Raises
-    ``CheckpointError`` when the model or its calibration cannot be opened so, ``MessageError`` for an unknown engine,
-    device or dtype.
+    8 bits) or "float32". Its ``calibration`` is the one in the checkpoint's folder, nano's the package's. Conversations
+    without a picture go to nano's language model as it was published (``routed``). Raises ``CheckpointError`` when the
+    model or its calibration cannot be opened so, ``MessageError`` for an unknown engine, device or dtype.
     """
     if kind not in get_args(EngineKind):
         raise MessageError(f"engine must be one of {', '.join(get_args(EngineKind))}, got {kind!r}")
@@ -49,6 +50,8 @@ def open_engine(
     calibration = nano_calibration() if is_nano else calibration_in(folder)
     engine = open_with(kind, folder, device, dtype, focal_view)
     engine.calibration = calibration
+    if is_nano:
+        engine.texts = OpenedLater(lambda: open_with(kind, nano_checkpoint(update=False), device, dtype, focal_view))
     return engine
 
 

@@ -71,12 +71,14 @@ def asked(engine: Engine) -> Iterator[Prediction]:
 
 
 def weighed(engine: Engine) -> Iterator[Prediction]:
-    """The held-out texts with the model's loss on each; none for an engine that holds no model of torch."""
+    """The held-out texts with the loss on each of the model that answers what shows no picture; none for an engine that
+    holds no model of torch."""
     from chatspot.engine.torch_engine import TorchEngine
     from chatspot.train.abilities.retention import text_losses
 
-    if not isinstance(engine, TorchEngine):
+    answering = engine.texts() if isinstance(engine, TorchEngine) and engine.texts is not None else engine
+    if not isinstance(answering, TorchEngine):
         return
-    for entry, loss in text_losses(engine.checkpoint.model, engine.checkpoint.processor):
+    for entry, loss in text_losses(answering.checkpoint.model, answering.checkpoint.processor):
         extra = {"form": FORM, "kind": entry["kind"], "nats": round(loss.nats, 4), "tokens": loss.tokens}
         yield Prediction(f"{TASK}/text-{entry['id']}#0", "", {}, (1, 1), entry["id"], answer="", extra=extra)
