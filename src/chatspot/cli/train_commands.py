@@ -73,6 +73,23 @@ def tower(
 
 
 @train_app.command()
+def boxes(
+    recipe: RecipeFile, data: DataFolders, out: RunFolder,
+    start: Checkpoint = None, features: FeatureFolder = None,
+) -> None:  # fmt: skip
+    """Nano's stage after both: its box head learns where things lie that questions name."""
+    require_training()
+    from chatspot.model.nano import SHIPPED_HEAD
+    from chatspot.train.boxes.recipe import load_box_recipe
+    from chatspot.train.boxes.stage import BoxPlaces, train_boxes
+
+    chosen = load_box_recipe(recipe)
+    require_folders(data)
+    found = train_boxes(chosen, BoxPlaces(tuple(data), out, features or out.parent / "box-maps", start))
+    typer.echo(f"{out / SHIPPED_HEAD}: " + ", ".join(f"{what} {100 * share:.1f} %" for what, share in found.items()))
+
+
+@train_app.command()
 def align(
     recipe: RecipeFile, data: DataFolders, out: RunFolder, start: StartFolder = None, features: FeatureFolder = None,
     changes: Changes = None, plan: Plan = False, processes: Processes = 1, gpu_gb: GpuMemory = None,

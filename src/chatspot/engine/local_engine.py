@@ -22,6 +22,7 @@ from typing import Any
 from PIL import Image
 
 from chatspot.engine.calibration import Calibration
+from chatspot.engine.finding import Boxes, Scores
 from chatspot.engine.interface import Prepared, Reply, Request
 from chatspot.engine.kept import KeptBeginnings, KeptViews, Row, ViewKey
 from chatspot.engine.routed import OpenedLater, RoutedBatch
@@ -87,9 +88,9 @@ class LocalEngine(ABC):
     ):
         self.settings = settings if focal_view is None else replace(settings, focal_view=focal_view)
         self.template, self.tokens, self.tokens_per_image, self.end_ids = template, tokens, tokens_per_image, end_ids
-        self.image_id = tokens.id_of(IMAGE_TOKEN)
+        self.image_id, self.box_id = tokens.id_of(IMAGE_TOKEN), tokens.id_of(BOX_TOKEN)
         # control tokens that an answer's text leaves out: all but the box markup
-        self.hidden_ids = tokens.control_ids - {tokens.id_of(BOX_TOKEN), tokens.id_of(END_BOX_TOKEN)}
+        self.hidden_ids = tokens.control_ids - {self.box_id, tokens.id_of(END_BOX_TOKEN)}
         self.byte_ids = tokens.byte_ids
         self.text_limit = min(TEXT_LIMIT, text_positions)
         self.kept = KeptViews(KEPT_BYTES)
@@ -114,6 +115,15 @@ class LocalEngine(ABC):
     def tower(self, pixels: list[Any]) -> list[Any]:
         """The visual tokens of each view, of the mean over its pictures' features, each of its own memory and with
         ``nbytes``. Views come together that have about ``chunk`` pictures."""
+
+    @property
+    @abstractmethod
+    def finds_boxes(self) -> bool:
+        """Whether the checkpoint has a box head."""
+
+    @abstractmethod
+    def find(self, image: Image.Image, ids: Sequence[int]) -> tuple[Scores, Boxes]:
+        """What the box head says of the upright picture and of words given as token ids, at least one."""
 
     def view_pixels(self, image: Image.Image, region: Region | None) -> Any:
         """A view as the tower reads it: the picture, or the region at one size or, as the settings say, at several."""

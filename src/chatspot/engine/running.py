@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from chatspot.engine.interface import Finish, Growing, Prepared, Reply
+from chatspot.engine.finding import Finding
+from chatspot.engine.interface import Finish, Growing, Prepared, Reply, Request
 from chatspot.engine.kept import Row
 
 if TYPE_CHECKING:
@@ -33,6 +35,9 @@ class Lanes(Protocol):
         """Take the rows of ``others`` (of the same class) in, behind these; they are not to be used any more. When it
         raises, these rows are as before."""
 
+    def tell(self, row: int, token: int) -> None:
+        """Let a row go on with another token than its likeliest next one."""
+
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these rows (at least one), in this order."""
 
@@ -41,10 +46,11 @@ class Lanes(Protocol):
 
 
 class GrowingAnswer:
-    """An answer while it grows (``interface.Growing``)."""
+    """An answer while it grows (``interface.Growing``). ``finding`` writes its boxes, None where the model does."""
 
-    def __init__(self, engine: LocalEngine, max_new_tokens: int):
-        self.engine, self.max_new_tokens = engine, max_new_tokens
+    def __init__(self, engine: LocalEngine, max_new_tokens: int, finding: Finding | None = None):
+        self.engine, self.max_new_tokens, self.finding = engine, max_new_tokens, finding
+        self.found: deque[tuple[int, float]] = deque()  # tokens of a box that are still to come, with log-probabilities
         self.ids: list[int] = []
         self.logprob = 0.0
         self.reply: Reply | None = None
@@ -59,6 +65,8 @@ class GrowingAnswer:
             self.reply = self.ended("end")
         elif len(self.ids) == self.max_new_tokens:
             self.reply = self.ended("length")
+        elif token == self.engine.box_id and self.finding is not None:
+            self.found.extend(self.finding.written(self.ids))
 
     def ended(self, finish: Finish) -> Reply:
         """The whole answer."""
@@ -115,7 +123,7 @@ class RunningBatch:
             return []
         prompts = [one.prompt for one in prepared]
         lanes = self.engine.lanes(prompts, self.engine.encoded([one.request for one in prepared], prompts))
-        joined = [GrowingAnswer(self.engine, one.max_new_tokens) for one in prepared]
+        joined = [GrowingAnswer(self.engine, one.max_new_tokens, self.finding(one.request)) for one in prepared]
         grow(joined, lanes)
         if self.lanes is None:
             self.lanes = lanes
@@ -127,6 +135,10 @@ class RunningBatch:
         for prompt in prompts:
             prompt.pixels.clear()  # a megabyte each, which an answer would hold to its end
         return joined
+
+    def finding(self, request: Request) -> Finding | None:
+        """What writes the boxes of the answer, where the engine has a box head and there is a picture."""
+        return Finding(self.engine, request) if self.engine.finds_boxes and request.images else None
 
     def step(self) -> None:
         """A token further with every answer."""
@@ -165,6 +177,11 @@ class RunningBatch:
 
 
 def grow(answers: Sequence[GrowingAnswer], lanes: Lanes) -> None:
-    """Give each answer its row's next token."""
-    for answer, token, logprob in zip(answers, lanes.tokens, lanes.logprobs, strict=True):
+    """Give each answer its row's next token, or that of the box that it is writing, with which its row then goes on."""
+    for row, (answer, token, logprob) in enumerate(zip(answers, lanes.tokens, lanes.logprobs, strict=True)):
+        if answer.found:
+            found, logprob = answer.found.popleft()
+            if found != token:
+                lanes.tell(row, found)
+            token = found
         answer.grow(token, logprob)

@@ -14,11 +14,15 @@ from PIL import Image
 from torch import Tensor
 from transformers import LlavaForConditionalGeneration
 
+from chatspot.engine.finding import Boxes, Scores
 from chatspot.engine.kept import KeptBeginnings, Row, ViewKey
 from chatspot.engine.local_engine import LocalEngine, Prompt
 from chatspot.engine.torch_lanes import TorchLanes, numbered, read_together, shared_beginnings
 from chatspot.errors import MessageError
+from chatspot.images import box_view
+from chatspot.model.box_head import load_box_head
 from chatspot.model.checkpoint import Checkpoint
+from chatspot.model.folder import BOX_HEAD
 from chatspot.model.sheet_tower import SheetTower
 from chatspot.model.vision import view_features, visual_tokens
 from chatspot.prompts import Tokens
@@ -67,6 +71,8 @@ class TorchEngine(LocalEngine):
         self._device = chosen_device(device)
         self.dtype = chosen_dtype(dtype, self._device)
         self.model = placed_model(checkpoint.model, self._device, self.dtype)
+        head = checkpoint.path / BOX_HEAD
+        self.box_head = torch.nn.Module.to(load_box_head(head), self._device) if head.is_file() else None
         config: Any = self.model.config
         tokenizer = checkpoint.processor.tokenizer
         super().__init__(
@@ -109,6 +115,26 @@ class TorchEngine(LocalEngine):
             together = together.contiguous(memory_format=torch.channels_last)
         features = view_features(self.model, together, [len(each) for each in pixels])
         return [view.clone() for view in visual_tokens(self.model, features).to(self.dtype)]
+
+    @property
+    def finds_boxes(self) -> bool:
+        """Whether the checkpoint has a box head."""
+        return self.box_head is not None
+
+    @torch.inference_mode()
+    def find(self, image: Image.Image, ids: Sequence[int]) -> tuple[Scores, Boxes]:
+        """What the box head says of the upright picture and of words given as token ids, at least one."""
+        assert self.box_head is not None
+        tower: Any = self.model.model.vision_tower
+        images = self.checkpoint.processor.image_processor
+        shown = box_view(image, images.image_mean, images.image_std)
+        maps = tower.picture.coarser(
+            torch.from_numpy(shown).to(self._device).contiguous(memory_format=torch.channels_last)
+        )
+        words = self.model.get_input_embeddings()(torch.tensor([list(ids)], device=self._device)).float()
+        asked = self.box_head.asked(words, torch.tensor([len(ids)], device=self._device))
+        scores, boxes = self.box_head(self.box_head.seen(maps), asked)
+        return scores[0].cpu().numpy(), boxes[0].cpu().numpy()
 
     def lanes(self, prompts: Sequence[Prompt], views: Mapping[ViewKey, Tensor]) -> TorchLanes:
         """The prompts as rows that have read them, those with about as much to read together."""

@@ -129,6 +129,12 @@ class TorchLanes:
         self.lengths = self.lengths + others.lengths
 
     @torch.inference_mode()
+    def tell(self, row: int, token: int) -> None:
+        """Let a row go on with another token."""
+        self.tokens[row] = token
+        self.chosen[row] = token
+
+    @torch.inference_mode()
     def keep(self, rows: Sequence[int]) -> None:
         """Keep only these rows (at least one), in this order."""
         self.lengths = [self.lengths[row] for row in rows]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoImageProcessor,
     AutoTokenizer,
@@ -29,6 +30,7 @@ from transformers.utils import logging
 from chatspot.errors import CheckpointError
 from chatspot.images.sheet import LINE_HEIGHT
 from chatspot.model.folder import (
+    BOX_HEAD,
     CONFIG,
     PROCESSOR,
     TEMPLATE,
@@ -62,6 +64,12 @@ class Checkpoint:
         """The Jinja source of the chat template that this checkpoint was trained with."""
         return str(self.processor.chat_template)
 
+    @property
+    def box_head(self) -> dict[str, torch.Tensor] | None:
+        """The tensors of its box head, None where it has none."""
+        file = self.path / BOX_HEAD
+        return load_file(file) if file.is_file() else None
+
 
 def load_checkpoint(
     source: str | os.PathLike[str],
@@ -88,8 +96,9 @@ def save_checkpoint(
     model: LlavaForConditionalGeneration,
     processor: LlavaProcessor,
     settings: PromptSettings,
+    box_head: Mapping[str, torch.Tensor] | None = None,
 ) -> Path:
-    """Write a checkpoint at ``folder`` and give back its path.
+    """Write a checkpoint at ``folder``, with the tensors of a ``box_head`` where it has one, and give back its path.
 
     Everything is written beside ``folder`` as ``.NAME.PID.partial`` and renamed at the end, so ``folder`` is never
     half-written. A checkpoint that stands there is replaced; anything else is left alone (``CheckpointError``). A
@@ -104,6 +113,8 @@ def save_checkpoint(
     with written_whole(folder, "checkpoint") as partial, quiet():
         processor.save_pretrained(partial)
         model.save_pretrained(partial, state_dict=state)
+        if box_head is not None:
+            save_file(dict(box_head), partial / BOX_HEAD)
         config, _ = check_folder(partial)
         open_processor(partial, config)
     return folder

@@ -119,6 +119,12 @@ class EfficientNetLite(nn.Module):
             x = stage(x)
         return functional.relu6(self.head(x)), last
 
+    def coarser(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Maps at strides 8, 16 and 32, each the last stage's but one of its stride, for ``model.box_head``."""
+        fine, x = self.early(pixels)
+        middle = self.stages[LATE](x)
+        return fine, middle, self.stages[LATE + 1](middle)
+
     def late_names(self) -> list[str]:
         """The names of the late layers' weights: those that nano's own training changes."""
         own = ("head.", *(f"stages.{number}." for number in range(LATE, len(self.stages))))

@@ -7,6 +7,7 @@
     processor_config.json    how pictures are fitted and counted
     tokenizer.json, tokenizer_config.json
     chat_template.jinja      the template that training used; it stays with the weights
+    box_head.safetensors     nano's: finds the boxes of answers (``box_head``); stock software opens the rest without
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from chatspot.prompts import PromptSettings
 from chatspot.prompts.render import PROMPT_VERSIONS
 
 CONFIG, PROCESSOR, TEMPLATE = "config.json", "processor_config.json", "chat_template.jinja"
+BOX_HEAD = "box_head.safetensors"
 WEIGHTS, INDEX = "model.safetensors", "model.safetensors.index.json"
 FILES = (CONFIG, PROCESSOR, TEMPLATE, "tokenizer.json", "tokenizer_config.json")
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")  # owner/name

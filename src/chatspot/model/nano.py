@@ -19,18 +19,25 @@ from chatspot.errors import CheckpointError
 from chatspot.model.weights import LANGUAGE_FILE, LINE_FILE, PICTURE_FILE, cache_folder, sha256
 from chatspot.prompts import PromptSettings, template_source
 
-FORMAT = 3  # raise when the conversion changes
+FORMAT = 4  # raise when the conversion changes
 SETTINGS = PromptSettings("chatspot-nano", 1, focal_view=True, several_sizes=True, spell_quotes=True, image_fit="sheet")
 SHIPPED = {
     "tower": "nano-tower.safetensors",
     "projector": "nano-projector.safetensors",
     "lora": "nano-lora.safetensors",
 }
+SHIPPED_HEAD = "nano-box-head.safetensors"  # finds the box of what words name (``box_head``)
 
 
 def shipped_file(part: str) -> Path | None:
     """Our trained part ("tower", "projector" or "lora") inside the installed package, or None before there is one."""
     path = Path(str(resources.files("chatspot").joinpath("weights", SHIPPED[part])))
+    return path if path.is_file() else None
+
+
+def shipped_head() -> Path | None:
+    """The box head inside the installed package, or None before there is one."""
+    path = Path(str(resources.files("chatspot").joinpath("weights", SHIPPED_HEAD)))
     return path if path.is_file() else None
 
 
@@ -47,6 +54,7 @@ def nano_checkpoint(*, trained: bool = True, update: bool = True) -> Path:
         raise CheckpointError(f"this copy of chatspot lacks {', '.join(missing)}; install it again")
     if not update:
         parts["lora"] = None
+    head = shipped_head() if trained and update else None
     made_from = [
         FORMAT,
         LANGUAGE_FILE.sha256,
@@ -55,22 +63,23 @@ def nano_checkpoint(*, trained: bool = True, update: bool = True) -> Path:
         SETTINGS.to_json(),
         template_source(SETTINGS.template),
     ]
-    made_from += [sha256(path) for path in parts.values() if path]
+    made_from += [sha256(path) for path in (*parts.values(), head) if path]
     key = hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:12]
     folder = cache_folder() / f"nano-{key}"
     if not (folder / "config.json").is_file():
-        build_once(folder, parts)
+        build_once(folder, parts, head)
     return folder
 
 
-def build_once(folder: Path, parts: Mapping[str, Path | None]) -> None:
-    """Assemble and save the checkpoint at ``folder``, with the trained ``parts`` that are given: one process at a time,
-    by a rename at the end."""
+def build_once(folder: Path, parts: Mapping[str, Path | None], head: Path | None) -> None:
+    """Assemble and save the checkpoint at ``folder``, with the trained ``parts`` and box ``head`` that are given: one
+    process at a time, by a rename at the end."""
     import torch
     from filelock import FileLock
 
+    from chatspot.model.box_head import unpacked
     from chatspot.model.checkpoint import save_checkpoint
-    from chatspot.model.nano_assembly import assemble_nano
+    from chatspot.model.nano_assembly import assemble_nano, read_tensors
 
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(str(folder) + ".lock"):
@@ -79,4 +88,5 @@ def build_once(folder: Path, parts: Mapping[str, Path | None]) -> None:
         for remains in folder.parent.glob(f".{folder.name}.*"):  # of a conversion that was killed
             shutil.rmtree(remains, ignore_errors=True)
         model, processor = assemble_nano(**parts)
-        save_checkpoint(folder, torch.nn.Module.to(model, torch.bfloat16), processor, SETTINGS)
+        box_head = unpacked(read_tensors(head)) if head else None
+        save_checkpoint(folder, torch.nn.Module.to(model, torch.bfloat16), processor, SETTINGS, box_head)

@@ -54,4 +54,4 @@ def save_trained(checkpoint: Checkpoint, recipe: Recipe, run: Path) -> Path:
     if low_rank.rank:
         merge_and_save_lora(model.model.language_model, run / UPDATE, low_rank.alpha / low_rank.rank)
     nn.Module.to(model, model.lm_head.weight.dtype)
-    return save_checkpoint(run / "checkpoint", model, checkpoint.processor, checkpoint.settings)
+    return save_checkpoint(run / "checkpoint", model, checkpoint.processor, checkpoint.settings, checkpoint.box_head)

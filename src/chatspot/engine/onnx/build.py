@@ -5,6 +5,7 @@
     onnx-<checkpoint>-<key>/
       language.onnx, language.onnx.data    weights as they are computed with
       tower.onnx, tower.onnx.data
+      boxes.onnx, boxes.onnx.data          where the checkpoint has a box head
       built.json                           the sizes of these files: what was cut off is made again
 
 The key is a hash of the checkpoint's configuration, of its weight files' names, sizes and times of change, of the
@@ -24,11 +25,11 @@ from typing import Any
 from chatspot.engine.onnx.session import Precision, multiplies_bytes, open_session
 from chatspot.engine.onnx.stored import StoredTensors
 from chatspot.errors import CheckpointError
-from chatspot.model.folder import CONFIG, read_json, weight_files
+from chatspot.model.folder import BOX_HEAD, CONFIG, read_json, weight_files
 from chatspot.model.weights import cache_folder
 
-FORMAT = 4  # raise when the graphs change
-LANGUAGE, TOWER, BUILT = "language.onnx", "tower.onnx", "built.json"
+FORMAT = 5  # raise when the graphs change
+LANGUAGE, TOWER, BOXES, BUILT = "language.onnx", "tower.onnx", "boxes.onnx", "built.json"
 
 
 def open_sessions(checkpoint: Path, precision: Precision, positions: int) -> tuple[Path, Any, Any]:
@@ -72,7 +73,8 @@ def built_files(checkpoint: Path, precision: Precision, positions: int) -> Path:
 def key(checkpoint: Path, precision: Precision, positions: int) -> str:
     """A name for everything that the files are made from."""
     made_from: list[Any] = [FORMAT, precision, multiplies_bytes(), positions, (checkpoint / CONFIG).read_text("utf-8")]
-    for name in weight_files(checkpoint):
+    head = [BOX_HEAD] if (checkpoint / BOX_HEAD).is_file() else []
+    for name in [*weight_files(checkpoint), *head]:
         facts = (checkpoint / name).stat()
         made_from.append([name, facts.st_size, facts.st_mtime_ns])
     return hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:12]
@@ -89,6 +91,7 @@ def is_whole(folder: Path) -> bool:
 
 def build(checkpoint: Path, folder: Path, precision: Precision, positions: int) -> None:
     """Write the files, and take away what a killed or damaged build has left."""
+    from chatspot.engine.onnx.boxes import boxes_graph
     from chatspot.engine.onnx.language import check_supported, language_graph
     from chatspot.engine.onnx.tower import tower_graph
 
@@ -102,6 +105,8 @@ def build(checkpoint: Path, folder: Path, precision: Precision, positions: int) 
         tower_graph(stored).save(partial / TOWER)
         graph = language_graph(stored, config["text_config"], positions, precision, by_rows=multiplies_bytes())
         graph.save(partial / LANGUAGE)
+        if (checkpoint / BOX_HEAD).is_file():
+            boxes_graph(stored, StoredTensors(checkpoint, BOX_HEAD)).save(partial / BOXES)
         sizes = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
         (partial / BUILT).write_text(json.dumps(sizes), "utf-8")
         partial.rename(folder)

@@ -122,6 +122,10 @@ class OnnxLanes:
         self.tokens = self.stepping.tokens[self.places].tolist()
         self.logprobs = self.stepping.logprobs[self.places].tolist()
 
+    def tell(self, row: int, token: int) -> None:
+        """Let a row go on with another token."""
+        self.tokens[row] = token
+
     def join(self, others: OnnxLanes) -> None:
         """Take the rows of ``others`` in, behind these."""
         rows = len(self.places)

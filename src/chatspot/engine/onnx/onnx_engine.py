@@ -8,20 +8,24 @@ the bytes is a quarter of the time.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from chatspot.engine.finding import Boxes, Scores
 from chatspot.engine.kept import ViewKey, alike
 from chatspot.engine.local_engine import LocalEngine, Prompt
-from chatspot.engine.onnx.build import open_sessions
+from chatspot.engine.onnx.build import BOXES, open_sessions
 from chatspot.engine.onnx.decoder import Decoder, OnnxLanes
 from chatspot.engine.onnx.huge_pages import use_huge_pages
-from chatspot.engine.onnx.session import Precision
+from chatspot.engine.onnx.session import Precision, open_session
 from chatspot.engine.onnx.stored import StoredTensors
+from chatspot.images import box_view
 from chatspot.images.sheet import SIDE
 from chatspot.model.light import open_light
 
@@ -69,6 +73,26 @@ class OnnxEngine(LocalEngine):
         its pictures, of its own memory."""
         (tokens,) = self.tower_session.run(["tokens"], tower_inputs(pixels))
         return [view.copy() for view in tokens]
+
+    @property
+    def finds_boxes(self) -> bool:
+        """Whether the checkpoint has a box head."""
+        return (self.built / BOXES).is_file()
+
+    @cached_property
+    def boxes_session(self) -> Any:
+        """The box head's session, opened when it is first wanted."""
+        return open_session(self.built / BOXES)
+
+    def find(self, image: Image.Image, ids: Sequence[int]) -> tuple[Scores, Boxes]:
+        """What the box head says of the upright picture and of words given as token ids, at least one."""
+        images = self.checkpoint.processor["image_processor"]
+        inputs = {
+            "picture": box_view(image, images["image_mean"], images["image_std"]),
+            "words": self.decoder.embedded(ids),
+        }
+        scores, boxes = self.boxes_session.run(["scores", "boxes"], inputs)
+        return scores, boxes
 
     def lanes(self, prompts: Sequence[Prompt], views: Mapping[ViewKey, NDArray[np.float32]]) -> OnnxLanes:
         """The prompts as rows that have read them, each from where a kept beginning or another of these rows ends."""

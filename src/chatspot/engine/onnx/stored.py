@@ -25,12 +25,13 @@ KINDS = {"F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # numbers by their name in 
 
 
 class StoredTensors:
-    """The tensors of a checkpoint folder by name. Raises ``CheckpointError`` when a file of them is damaged."""
+    """The tensors of a checkpoint folder by name, those of its model or of other ``files``. Raises ``CheckpointError``
+    when a file of them is damaged."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *files: str):
         self.folder = folder
         self.found: dict[str, NDArray[Any]] = {}  # mapped, as they are stored
-        for name in weight_files(folder):
+        for name in files or weight_files(folder):
             self.found |= mapped(folder / name)
 
     def __contains__(self, name: str) -> bool:

@@ -98,45 +98,51 @@ class Net:
 def picture_features(net: Net, x: str) -> str:
     """What is there: [views, 16, 2 channels] of pictures [views, 3, SIDE, SIDE] (``EfficientNetLite``), each cell
     beside the mean of those in the middle."""
-    graph, side = net.graph, SIDE
+    graph, stages = net.graph, picture_maps(net, x, SIDE)
+    sides = [SIDE // 2]
+    for stride in STRIDES:
+        sides.append(sides[-1] // stride)
 
-    def relu6(value: str) -> str:
-        return graph.op("Clip", value, graph.number(0.0), graph.number(6.0))
-
-    def same(name: str, value: str, stride: int = 1) -> str:
-        kernel = net.tensor(f"{name}.weight").shape[2]
-        total = max((-(-side // stride) - 1) * stride + kernel - side, 0)  # TensorFlow's SAME, as ``SameConv``
-        pads = [total // 2, total // 2, total - total // 2, total - total // 2]
-        return net.conv(name, value, pads=pads, strides=[stride, stride])
-
-    def pooled(value: str) -> str:
+    def pooled(value: str, side: int) -> str:
         kernel = [side // GRID] * 2
         return graph.op("AveragePool", value, kernel_shape=kernel, strides=kernel)
 
-    x, side = relu6(same("picture.stem", x, 2)), side // 2
-    maps = []
-    for stage, first_stride in enumerate(STRIDES):
-        block = 0
-        while net.has(at := f"picture.stages.{stage}.{block}.project"):
-            at = at.removesuffix("project")
-            stride = first_stride if block == 0 else 1
-            y = relu6(same(at + "expand", x)) if net.has(at + "expand") else x
-            y, side = relu6(same(at + "depthwise", y, stride)), side // stride
-            inputs = net.tensor(at + ("expand.weight" if net.has(at + "expand") else "depthwise.weight"))
-            residual = (
-                stride == 1 and len(net.tensor(at + "project.bias")) == inputs.shape[1 if net.has(at + "expand") else 0]
-            )
-            y = same(at + "project", y)
-            x = graph.op("Add", x, y) if residual else y
-            block += 1
-        if stage in MIDDLE_STAGES:
-            maps.append(pooled(x))
-    maps.insert(0, pooled(relu6(same("picture.head", x))))
+    head = same(net, "picture.head", stages[-1], sides[-1], relu=True)
+    maps = [pooled(head, sides[-1]), *(pooled(stages[stage], sides[stage + 1]) for stage in MIDDLE_STAGES)]
     together = graph.op("Concat", *maps, axis=1)  # [views, channels, 4, 4]
     cells = graph.op("Transpose", graph.op("Reshape", together, graph.ints(0, 0, TOKENS)), perm=[0, 2, 1])
     inner = graph.op("Gather", cells, graph.ints(*MIDDLE_CELLS), axis=1)
     middle = graph.op("Expand", graph.op("ReduceMean", inner, axes=[1], keepdims=1), graph.ints(1, TOKENS, 1))
     return graph.op("Concat", cells, middle, axis=2)
+
+
+def picture_maps(net: Net, x: str, side: int, stages: int = len(STRIDES)) -> list[str]:
+    """What each of the first ``stages`` gives of pictures [views, 3, ``side``, ``side``]."""
+    x, side = same(net, "picture.stem", x, side, 2, relu=True), side // 2
+    maps = []
+    for stage, first_stride in enumerate(STRIDES[:stages]):
+        block = 0
+        while net.has(at := f"picture.stages.{stage}.{block}.project"):
+            at = at.removesuffix("project")
+            stride = first_stride if block == 0 else 1
+            widened = net.has(at + "expand")
+            y = same(net, at + "expand", x, side, relu=True) if widened else x
+            y, side = same(net, at + "depthwise", y, side, stride, relu=True), side // stride
+            y = same(net, at + "project", y, side)
+            inputs = net.tensor(at + ("expand.weight" if widened else "depthwise.weight")).shape[1 if widened else 0]
+            x = net.graph.op("Add", x, y) if stride == 1 and len(net.tensor(at + "project.bias")) == inputs else y
+            block += 1
+        maps.append(x)
+    return maps
+
+
+def same(net: Net, name: str, value: str, side: int, stride: int = 1, *, relu: bool = False) -> str:
+    """A convolution of pictures of ``side``, padded as ``SameConv`` does; ``relu`` cuts at 0 and 6."""
+    kernel = net.tensor(f"{name}.weight").shape[2]
+    total = max((-(-side // stride) - 1) * stride + kernel - side, 0)
+    pads = [total // 2, total // 2, total - total // 2, total - total // 2]
+    found = net.conv(name, value, pads=pads, strides=[stride, stride])
+    return net.graph.op("Clip", found, net.graph.number(0.0), net.graph.number(6.0)) if relu else found
 
 
 def line_features(net: Net, x: str) -> str:

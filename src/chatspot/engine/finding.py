@@ -1,0 +1,84 @@
+"""Boxes in answers: the language model says that a box comes (it writes ``<box>``), the box head says which.
+
+::
+
+    the last question and what the answer has said   -> the head (``model.box_head``): a score and a box for each cell
+    the likeliest box that the answer has not given  -> the tokens of its digits and ``</box>``, written as they are
+
+A checkpoint without a box head writes the digits itself, as the paper's model does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from chatspot.engine.interface import Request
+from chatspot.messages import RegionPart
+from chatspot.prompts.reader import read_regions
+from chatspot.prompts.tokens import END_BOX_TOKEN
+from chatspot.regions import Box
+
+if TYPE_CHECKING:
+    from chatspot.engine.local_engine import LocalEngine
+
+Scores = NDArray[np.float32]  # [cells]
+Boxes = NDArray[np.float32]  # [cells, 4]: x1, y1, x2, y2 in fractions of the picture, some beyond its edges
+ALIKE = 0.5  # IoU from which two boxes are of one thing (our choice; COCO's AP50)
+MOST_WORDS = 96  # tokens of question and answer that the head reads, the last ones
+STEP = 0.001  # of the written digits (paper, section 3.2)
+
+
+class Finding:
+    """What is looked for in one answer, on one picture."""
+
+    def __init__(self, engine: LocalEngine, request: Request):
+        message = request.conversation.messages[-1]
+        pointed = [part.image for part in message.parts if isinstance(part, RegionPart)]
+        self.engine, self.question = engine, message.text
+        self.picture = request.images[pointed[0] if pointed else 0]
+
+    def written(self, ids: Sequence[int]) -> list[tuple[int, float]]:
+        """The tokens that follow an answer's ``ids``, the last of which opens a box, with their log-probabilities: the
+        first has the whole box's, that of all cells that find about this box."""
+        tokens, end = self.engine.tokens, self.engine.tokens.id_of(END_BOX_TOKEN)
+        said = list(ids[:-1])
+        given = [region for region in read_regions(self.engine.text(said)) if isinstance(region, Box)]
+        since = said[len(said) - said[::-1].index(end) :] if end in said else said
+        words = tokens.ids(f"{self.question} {self.engine.text(since)}", control=False)[-MOST_WORDS:]
+        box, logprob = likeliest(*self.engine.find(self.picture, words), given)
+        digits = tokens.ids(", ".join(f"{edge:.3f}" for edge in box.bounds_xyxy), control=False)
+        return [(digits[0], logprob), *((token, 0.0) for token in [*digits[1:], end])]
+
+
+def likeliest(scores: Scores, boxes: Boxes, given: Sequence[Box]) -> tuple[Box, float]:
+    """The likeliest box that is not about one of ``given``, where there is one, and the log-probability that the head
+    gives to boxes about it."""
+    belief = np.asarray(scores, np.float64)
+    belief = belief - np.logaddexp.reduce(belief)
+    inside = np.clip(boxes, 0.0, 1.0)
+    free = np.ones(len(scores), bool)
+    for box in given:
+        free &= overlaps(inside, np.array(box.bounds_xyxy)) < ALIKE
+    best = int(np.argmax(np.where(free, belief, -np.inf)))
+    about = overlaps(inside, inside[best]) >= ALIKE
+    about[best] = True
+    return drawn(inside[best]), min(float(np.logaddexp.reduce(belief[about])), 0.0)
+
+
+def overlaps(boxes: Boxes, box: Boxes) -> NDArray[np.float64]:
+    """IoU of each of ``boxes`` [N, 4] with ``box`` [4]."""
+    inner = np.clip(np.minimum(boxes[:, 2:], box[2:]) - np.maximum(boxes[:, :2], box[:2]), 0, None).prod(axis=1)
+    areas = np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1)
+    whole = areas + np.clip(box[2:] - box[:2], 0, None).prod() - inner
+    return np.asarray(inner / np.maximum(whole, 1e-12), np.float64)
+
+
+def drawn(edges: Boxes) -> Box:
+    """A box with the edges rounded as they are written, at least a step wide and high, inside the picture."""
+    low = np.minimum(np.round(edges[:2].astype(float) / STEP), round(1 / STEP) - 1)
+    high = np.maximum(np.round(edges[2:].astype(float) / STEP), low + 1)
+    return Box.from_normalized(*(low * STEP), *(high * STEP))
