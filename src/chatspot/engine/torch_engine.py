@@ -20,7 +20,7 @@ from chatspot.engine.local_engine import LocalEngine, Prompt
 from chatspot.engine.torch_lanes import TorchLanes, numbered, read_together, shared_beginnings
 from chatspot.errors import MessageError
 from chatspot.images import box_view
-from chatspot.model.box_head import load_box_head
+from chatspot.model.box_head import load_box_head, maps_of
 from chatspot.model.checkpoint import Checkpoint
 from chatspot.model.folder import BOX_HEAD
 from chatspot.model.sheet_tower import SheetTower
@@ -128,8 +128,8 @@ class TorchEngine(LocalEngine):
         tower: Any = self.model.model.vision_tower
         images = self.checkpoint.processor.image_processor
         shown = box_view(image, images.image_mean, images.image_std)
-        maps = tower.picture.coarser(
-            torch.from_numpy(shown).to(self._device).contiguous(memory_format=torch.channels_last)
+        maps = maps_of(
+            tower.picture, torch.from_numpy(shown).to(self._device).contiguous(memory_format=torch.channels_last)
         )
         words = self.model.get_input_embeddings()(torch.tensor([list(ids)], device=self._device)).float()
         asked = self.box_head.asked(words, torch.tensor([len(ids)], device=self._device))

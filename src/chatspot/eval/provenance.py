@@ -70,13 +70,16 @@ def model_facts(checkpoint: Path, name: str) -> dict[str, Any]:
 
 
 def nano_facts(name: str) -> dict[str, Any]:
-    """As ``model_facts``, of what nano is made from: its three published files and the two that we trained."""
-    from chatspot.model.nano import SHIPPED, shipped_file
+    """As ``model_facts``, of what nano is made from: its three published files and the three that we trained. The box
+    head stands apart, under "box_head": it changes no answer but boxes, and no confidence of others."""
+    from chatspot.model.nano import SHIPPED, shipped_file, shipped_head
     from chatspot.model.weights import LANGUAGE_FILE, LINE_FILE, PICTURE_FILE, sha256
 
     files = {Path(file.path).name: file.sha256 for file in (LANGUAGE_FILE, PICTURE_FILE, LINE_FILE)}
     trained = {part: shipped_file(part) for part in SHIPPED}
-    return {"name": name, "files": {**files, **{file.name: sha256(file) for file in trained.values() if file}}}
+    head = shipped_head()
+    facts = {"name": name, "files": {**files, **{file.name: sha256(file) for file in trained.values() if file}}}
+    return facts | ({"box_head": sha256(head)} if head else {})
 
 
 def today() -> str:

@@ -26,11 +26,13 @@ from torch.nn import functional
 
 from chatspot.errors import CheckpointError
 from chatspot.images.whole import BOX_SIDE
+from chatspot.model.efficientnet_lite import EfficientNetLite
 
 STRIDE = 16  # pixels of a cell's side
 CELLS = BOX_SIDE // STRIDE
 CHANNELS = 96
 QUERY = 96  # numbers that the words are squeezed to
+SHARPNESS = 8.0  # of the attention to words, whose embeddings have length 1 here (our choice)
 FURTHEST = 0.5  # of the picture's side: what a side of 1 (softplus) stands for (our choice)
 HALF_BYTE = 127  # the largest weight of a channel in 8 bits
 
@@ -50,7 +52,7 @@ class Look(nn.Module):
 
 
 class BoxHead(nn.Module):
-    """The head for maps of these ``channels`` (at strides 8, 16 and 32) and words of ``width`` numbers."""
+    """The box head for maps of these ``channels`` (``maps_of``) and words of ``width`` numbers."""
 
     def __init__(self, channels: Sequence[int], width: int, normed: bool = False):
         super().__init__()
@@ -61,7 +63,7 @@ class BoxHead(nn.Module):
         self.row = nn.Parameter(torch.randn(CHANNELS, CELLS, 1) * 0.02)
         self.column = nn.Parameter(torch.randn(CHANNELS, 1, CELLS) * 0.02)
         self.far = Look(CHANNELS, 5, normed)
-        self.near = nn.ModuleList([Look(CHANNELS, 7, normed) for _ in range(3)])
+        self.near = nn.ModuleList([Look(CHANNELS, 7, normed) for _ in range(2)])
         self.attend = nn.Linear(width, 1)
         self.squeeze = nn.Linear(width, QUERY)
         self.film = nn.Linear(QUERY, 3 * CHANNELS)
@@ -76,7 +78,7 @@ class BoxHead(nn.Module):
             self.out.bias.copy_(torch.tensor([0.0, -1.5, -1.5, -1.5, -1.5]))  # boxes of a fifth of the side at first
 
     def seen(self, maps: Sequence[Tensor]) -> Tensor:
-        """The picture in the head's own channels [B, CHANNELS, CELLS, CELLS], of maps at strides 8, 16 and 32."""
+        """The picture in the head's own channels [B, CHANNELS, CELLS, CELLS], of ``maps_of`` it."""
         fine, middle, coarse = maps
         far = functional.interpolate(self.far(self.coarse(coarse)), scale_factor=2.0, mode="nearest")
         x = self.fine(fine) + self.middle(middle) + far + self.row + self.column
@@ -88,7 +90,7 @@ class BoxHead(nn.Module):
         """What is looked for, [N, QUERY], of embeddings [N, words, width] of which the first ``count`` [N] are said."""
         words = functional.normalize(words, dim=2)
         past = torch.arange(words.shape[1], device=words.device) >= count[:, None]
-        weights = self.attend(words)[:, :, 0].masked_fill(past, -torch.inf).softmax(dim=1)
+        weights = (self.attend(words)[:, :, 0] * SHARPNESS).masked_fill(past, -torch.inf).softmax(dim=1)
         found: Tensor = self.squeeze((weights[:, :, None] * words).sum(dim=1))
         return found
 
@@ -104,6 +106,13 @@ class BoxHead(nn.Module):
         sides = functional.softplus(out[:, 1:]).flatten(2).transpose(1, 2) * FURTHEST
         middles = cell_middles().to(sides)
         return score, torch.cat([middles - sides[..., :2], middles + sides[..., 2:]], dim=-1)
+
+
+def maps_of(picture: EfficientNetLite, pixels: Tensor) -> list[Tensor]:
+    """What the box head sees of pictures [B, 3, BOX_SIDE, BOX_SIDE]: the tower's maps at strides 8 and 16, and its
+    head's at stride 32."""
+    fine, middle, coarse = picture.coarser(pixels)
+    return [fine, middle, picture.head_of(coarse)]
 
 
 def cell_middles() -> Tensor:

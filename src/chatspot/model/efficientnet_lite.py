@@ -120,10 +120,14 @@ class EfficientNetLite(nn.Module):
         return functional.relu6(self.head(x)), last
 
     def coarser(self, pixels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Maps at strides 8, 16 and 32, each the last stage's but one of its stride, for ``model.box_head``."""
+        """Maps at strides 8, 16 and 32, the last of which ``head_of`` takes further, for ``model.box_head``."""
         fine, x = self.early(pixels)
         middle = self.stages[LATE](x)
         return fine, middle, self.stages[LATE + 1](middle)
+
+    def head_of(self, x: Tensor) -> Tensor:
+        """The head's map of the map at stride 32 that ``coarser`` gives."""
+        return functional.relu6(self.head(self.stages[-1](x)))
 
     def late_names(self) -> list[str]:
         """The names of the late layers' weights: those that nano's own training changes."""

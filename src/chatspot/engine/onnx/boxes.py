@@ -9,13 +9,13 @@ import numpy as np
 
 from chatspot.engine.onnx.graph import Graph
 from chatspot.engine.onnx.stored import StoredTensors
-from chatspot.engine.onnx.tower import Net, picture_maps
+from chatspot.engine.onnx.tower import MIDDLE_STAGES, Net, head_map, picture_maps
 from chatspot.images.whole import BOX_SIDE
 
 STRIDE = 16  # box_head.STRIDE
 CELLS = BOX_SIDE // STRIDE
 FURTHEST = 0.5  # box_head.FURTHEST
-MAPS = (2, 4, 5)  # stages whose maps the head sees (EfficientNetLite.coarser)
+SHARPNESS = 8.0  # box_head.SHARPNESS
 
 
 def boxes_graph(stored: StoredTensors, head: StoredTensors) -> Graph:
@@ -25,9 +25,10 @@ def boxes_graph(stored: StoredTensors, head: StoredTensors) -> Graph:
     graph = net.graph = tower.graph
     picture = graph.input("picture", [1, 3, BOX_SIDE, BOX_SIDE])
     words = graph.input("words", ["words", len(net.tensor("attend.weight")[0])])
-    maps = picture_maps(tower, picture, BOX_SIDE, stages=MAPS[-1] + 1)
+    stages = picture_maps(tower, picture, BOX_SIDE)
+    maps = [*(stages[stage] for stage in MIDDLE_STAGES), head_map(tower, stages[-1], BOX_SIDE // 32)]
     scale, shift, key = asked(net, words)
-    seen = picture_seen(net, [maps[stage] for stage in MAPS])
+    seen = picture_seen(net, maps)
     alike = graph.op("ReduceMean", graph.op("Mul", net.conv("match", seen), key), axes=[1], keepdims=1)
     x = graph.op("Mul", net.conv("enter", seen), graph.op("Add", scale, graph.number(1.0)))
     x = graph.op("Relu", graph.op("Add", x, shift))
@@ -48,7 +49,7 @@ def asked(net: Net, words: str) -> list[str]:
     graph = net.graph
     size = graph.op("Max", graph.op("ReduceL2", words, axes=[1], keepdims=1), graph.number(1e-12))
     unit = graph.op("Div", words, size)
-    weights = graph.op("Softmax", net.linear("attend", unit), axis=0)
+    weights = graph.op("Softmax", graph.op("Mul", net.linear("attend", unit), graph.number(SHARPNESS)), axis=0)
     mean = graph.op("ReduceSum", graph.op("Mul", weights, unit), graph.ints(0), keepdims=1)
     film = net.linear("film", graph.op("Relu", net.linear("squeeze", mean)))
     film = graph.op("Reshape", film, graph.ints(1, -1, 1, 1))

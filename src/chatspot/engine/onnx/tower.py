@@ -107,8 +107,8 @@ def picture_features(net: Net, x: str) -> str:
         kernel = [side // GRID] * 2
         return graph.op("AveragePool", value, kernel_shape=kernel, strides=kernel)
 
-    head = same(net, "picture.head", stages[-1], sides[-1], relu=True)
-    maps = [pooled(head, sides[-1]), *(pooled(stages[stage], sides[stage + 1]) for stage in MIDDLE_STAGES)]
+    maps = [pooled(head_map(net, stages[-1], sides[-1]), sides[-1])]
+    maps += [pooled(stages[stage], sides[stage + 1]) for stage in MIDDLE_STAGES]
     together = graph.op("Concat", *maps, axis=1)  # [views, channels, 4, 4]
     cells = graph.op("Transpose", graph.op("Reshape", together, graph.ints(0, 0, TOKENS)), perm=[0, 2, 1])
     inner = graph.op("Gather", cells, graph.ints(*MIDDLE_CELLS), axis=1)
@@ -116,11 +116,16 @@ def picture_features(net: Net, x: str) -> str:
     return graph.op("Concat", cells, middle, axis=2)
 
 
-def picture_maps(net: Net, x: str, side: int, stages: int = len(STRIDES)) -> list[str]:
-    """What each of the first ``stages`` gives of pictures [views, 3, ``side``, ``side``]."""
+def head_map(net: Net, x: str, side: int) -> str:
+    """The head's map of what the last stage gives."""
+    return same(net, "picture.head", x, side, relu=True)
+
+
+def picture_maps(net: Net, x: str, side: int) -> list[str]:
+    """What each stage gives of pictures [views, 3, ``side``, ``side``]."""
     x, side = same(net, "picture.stem", x, side, 2, relu=True), side // 2
     maps = []
-    for stage, first_stride in enumerate(STRIDES[:stages]):
+    for stage, first_stride in enumerate(STRIDES):
         block = 0
         while net.has(at := f"picture.stages.{stage}.{block}.project"):
             at = at.removesuffix("project")

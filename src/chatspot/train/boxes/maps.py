@@ -28,8 +28,9 @@ KEEP_EVERY = 64  # views between notes of how far it is
 
 
 class KeptMaps:
-    """Maps of the ``views`` at strides 8, 16 and 32, in float16 files of a folder that is named after tower and views.
-    A killed run goes on where it was. ``bad``: numbers of views whose picture cannot be decoded, with the reason."""
+    """Maps of the ``views`` at three strides (``EfficientNetLite.coarser``), in float16 files of a folder that is named
+    after tower and views. A killed run goes on where it was. ``bad``: numbers of views whose picture cannot be
+    decoded, with the reason."""
 
     def __init__(self, checkpoint: Checkpoint, views: Sequence[Shown], folder: Path):
         tower = checkpoint.model.model.vision_tower
@@ -38,7 +39,7 @@ class KeptMaps:
         self.mean_std = images.image_mean, images.image_std
         with torch.inference_mode():
             shapes = [tuple(found.shape[1:]) for found in self.picture.coarser(torch.zeros(1, 3, BOX_SIDE, BOX_SIDE))]
-        self.channels = tuple(shape[0] for shape in shapes)
+        self.channels = (*(shape[0] for shape in shapes[:2]), self.picture.head.out_channels)
         made_from = [tower_identity(checkpoint.model), [[str(v.image.resolve()), v.cut, v.mirrored] for v in views]]
         self.folder = folder / f"maps-{hashlib.sha256(json.dumps(made_from).encode()).hexdigest()[:12]}"
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -85,10 +86,12 @@ class KeptMaps:
         return torch.from_numpy(standardised(some, *self.mean_std)), bad
 
     def read(self, numbers: Sequence[int]) -> list[Tensor]:
-        """The maps of these views, float32, channels last."""
-        return [
+        """What the box head sees of these views (``maps_of``), float32, channels last."""
+        fine, middle, coarse = (
             torch.from_numpy(np.stack([kept[number] for number in numbers]).astype(np.float32)).contiguous(
                 memory_format=torch.channels_last
             )
             for kept in self.files
-        ]
+        )
+        with torch.no_grad():
+            return [fine, middle, self.picture.head_of(coarse)]
