@@ -93,7 +93,7 @@ def finding_nano(lively_nano: Path, tmp_path_factory: pytest.TempPathFactory) ->
     opened = load_checkpoint(lively_nano, dtype=torch.float32)
     channels = [found.shape[1] for found in maps_of(opened.model.model.vision_tower.picture, torch.zeros(1, 3, 64, 64))]
     head = BoxHead(channels, opened.model.config.text_config.hidden_size)
-    for layer, spread in ((head.attend, 1.0), (head.out, 0.6), (head.film, 0.6)):
+    for layer, spread in ((head.attend, 0.1), (head.out, 0.6), (head.film, 0.6)):
         torch.nn.init.normal_(layer.weight, std=spread)
     folder = tmp_path_factory.mktemp("finding") / "nano"
     return save_checkpoint(folder, opened.model, opened.processor, opened.settings, head.state_dict())
