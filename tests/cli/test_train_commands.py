@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from click.testing import Result
 from PIL import Image
 from typer.testing import CliRunner
 
 from chatspot.cli.main import app
+from chatspot.model.box_head import BoxHead, maps_of
+from chatspot.model.checkpoint import load_checkpoint, save_checkpoint
 from lively_model import save_lively_nano
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -44,7 +48,7 @@ def start(tiny_nano: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_lively_nano(tiny_nano, tmp_path_factory.mktemp("start") / "nano")
 
 
-@pytest.mark.parametrize("command", [[], ["align"], ["instruct"], ["rehearse"]])
+@pytest.mark.parametrize("command", [[], ["tower"], ["align"], ["instruct"], ["boxes"], ["rehearse"]])
 def test_help(command: list[str]) -> None:
     assert train(*command, "--help").exit_code == 0
 
@@ -106,6 +110,32 @@ def test_a_file_of_ones_own_is_enough(own: Path, start: Path, tmp_path: Path) ->
     assert (run / "checkpoint" / "model.safetensors").is_file()
     answer = CliRunner().invoke(app, ["ask", "--model", str(run / "checkpoint"), str(own / "0.png"), "What is this?"])
     assert answer.exit_code == 0, answer.output
+
+
+def test_a_tuned_checkpoint_keeps_its_box_head(own: Path, start: Path, tmp_path: Path) -> None:
+    opened = load_checkpoint(start)
+    maps = maps_of(opened.model.model.vision_tower.picture.float(), torch.zeros(1, 3, 64, 64))
+    head = BoxHead([found.shape[1] for found in maps], opened.model.config.text_config.hidden_size).state_dict()
+    folder = save_checkpoint(tmp_path / "start", opened.model, opened.processor, opened.settings, head)
+    result = train("instruct", "--data", own / "my_regions.jsonl", "--out", tmp_path / "run", "--start", folder, *QUICK)
+    assert result.exit_code == 0, result.output
+    kept = load_checkpoint(tmp_path / "run" / "checkpoint").box_head
+    assert kept is not None
+    assert all(torch.equal(kept[name], head[name]) for name in head)
+    assert load_checkpoint(start).box_head is None
+
+
+def test_boxes_are_learnt_from_a_folder_of_ones_own(own: Path, start: Path, tmp_path: Path) -> None:
+    data, recipe, run = tmp_path / "data", tmp_path / "boxes.yaml", tmp_path / "run"
+    shutil.copytree(own, data / "own")
+    (data / "own" / "my_regions.jsonl").rename(data / "own" / "annotations.jsonl")
+    recipe.write_text("sources: [{folder: own, cuts: 0}]\nepochs: 1\nbatch: 8\nheld_share: 0.3\n")
+    result = train("boxes", recipe, "--data", data, "--out", run, "--start", start)
+    assert result.exit_code == 0, result.output
+    assert f"{run / 'nano-box-head.safetensors'}: iou50" in result.output
+    assert (tmp_path / "box-maps").is_dir()
+    failed = train("boxes", recipe, "--data", tmp_path / "none", "--out", tmp_path / "other", "--start", start)
+    assert failed.exit_code == 7
 
 
 def test_rehearsal_texts_are_written(start: Path, tmp_path: Path) -> None:

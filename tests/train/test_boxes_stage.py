@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from chatspot.errors import RecipeError
+from chatspot.errors import RecipeError, TrainingError
 from chatspot.model.box_head import CELLS, BoxHead, cell_middles, unpacked
 from chatspot.model.checkpoint import load_checkpoint
 from chatspot.model.nano import SHIPPED_HEAD
@@ -202,6 +203,20 @@ def test_a_picture_that_cannot_be_read_is_left_out(drawn: Path, tiny_nano: Path,
     again = KeptMaps(checkpoint, views, tmp_path / "maps")
     assert again.bad == maps.bad
     assert all(torch.equal(a, b) for a, b in zip(maps.read([0, 4]), again.read([0, 4]), strict=True))
+
+
+def test_a_full_disk_is_told_before_anything_is_computed(drawn: Path, tiny_nano: Path, tmp_path: Path) -> None:
+    """No file may grow beyond so many bytes: what a full disk looks like to who writes."""
+    learnt, _ = box_data(recipe(), (drawn,))
+    checkpoint = load_checkpoint(tiny_nano, dtype=torch.float32)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+    try:
+        with pytest.raises(TrainingError, match=r"stride-8.npy cannot be written .*choose another --features"):
+            KeptMaps(checkpoint, learnt[:8], tmp_path / "maps")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert KeptMaps(checkpoint, learnt[:8], tmp_path / "maps").bad == {}
 
 
 def test_killed_and_started_again_it_ends_where_it_would_have(drawn: Path, tiny_nano: Path, tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ def engine_rows(engine: Any) -> list[tuple[str, str]]:
         ("dtype", f"{dtype} (language model)"),
         ("prompt", f"{settings.template}, version {settings.version}, focal view {view}"),
         ("picture", f"{side} x {side} pixels ({FITS[settings.image_fit]}), {engine.tokens_per_image} tokens"),
+        ("boxes in answers", "found by a box head in the whole picture" if engine.finds_boxes else "written as digits"),
+        ("without a picture", "this language model" if engine.texts is None else "the language model as published"),
         ("text limit", f"{engine.text_limit:,} tokens of {kinds:,} kinds"),
         *parts,
     ]

@@ -19,7 +19,7 @@ from chatspot.engine.kept import KeptBeginnings, Row, ViewKey
 from chatspot.engine.local_engine import LocalEngine, Prompt
 from chatspot.engine.torch_lanes import TorchLanes, numbered, read_together, shared_beginnings
 from chatspot.errors import MessageError
-from chatspot.images import box_view
+from chatspot.images.whole import box_view
 from chatspot.model.box_head import load_box_head, maps_of
 from chatspot.model.checkpoint import Checkpoint
 from chatspot.model.folder import BOX_HEAD

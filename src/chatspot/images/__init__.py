@@ -4,6 +4,5 @@ from chatspot.images.focal import focal_view
 from chatspot.images.load import MAX_PIXELS, open_image
 from chatspot.images.overlay import draw_regions
 from chatspot.images.sheet import encoder_view, encoder_views
-from chatspot.images.whole import box_view
 
-__all__ = ["MAX_PIXELS", "box_view", "draw_regions", "encoder_view", "encoder_views", "focal_view", "open_image"]
+__all__ = ["MAX_PIXELS", "draw_regions", "encoder_view", "encoder_views", "focal_view", "open_image"]

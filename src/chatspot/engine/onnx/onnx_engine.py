@@ -25,8 +25,8 @@ from chatspot.engine.onnx.decoder import Decoder, OnnxLanes
 from chatspot.engine.onnx.huge_pages import use_huge_pages
 from chatspot.engine.onnx.session import Precision, open_session
 from chatspot.engine.onnx.stored import StoredTensors
-from chatspot.images import box_view
 from chatspot.images.sheet import SIDE
+from chatspot.images.whole import box_view
 from chatspot.model.light import open_light
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import os
+import shutil
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +19,7 @@ from PIL import Image
 from torch import Tensor
 
 from chatspot.data.saving import write_whole
-from chatspot.errors import ImageError
+from chatspot.errors import ImageError, TrainingError
 from chatspot.images.whole import BOX_SIDE, standardised
 from chatspot.model.checkpoint import Checkpoint
 from chatspot.model.vision import tower_identity
@@ -46,10 +49,9 @@ class KeptMaps:
         self.note = self.folder / "done.json"
         stored: Any = json.loads(self.note.read_text("utf-8")) if self.note.is_file() else {"done": 0, "bad": {}}
         self.bad: dict[int, str] = {int(number): why for number, why in stored["bad"].items()}
-        files = [self.folder / f"stride-{stride}.npy" for stride in (8, 16, 32)]
         self.files: list[NDArray[np.float16]] = [
-            np.lib.format.open_memmap(file, "r+" if stored["done"] else "w+", np.float16, (len(views), *shape))
-            for file, shape in zip(files, shapes, strict=True)
+            mapped_file(self.folder / f"stride-{stride}.npy", (len(views), *shape), new=not stored["done"])
+            for stride, shape in zip((8, 16, 32), shapes, strict=True)
         ]
         self.fill(views, int(stored["done"]))
 
@@ -95,3 +97,21 @@ class KeptMaps:
         )
         with torch.no_grad():
             return [fine, middle, self.picture.head_of(coarse)]
+
+
+def mapped_file(file: Path, shape: tuple[int, ...], *, new: bool) -> NDArray[np.float16]:
+    """The numbers in a file, mapped into memory; a new one takes all of its room at once, as a disk that is full while
+    mapped numbers are written ends the process. Raises ``TrainingError`` where there is no room."""
+    size = 2 * math.prod(shape)
+    try:
+        free = shutil.disk_usage(file.parent).free
+        if new and free < size:
+            raise OSError(f"{size / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free")
+        found: NDArray[np.float16] = np.lib.format.open_memmap(file, "w+" if new else "r+", np.float16, shape)
+        if new and hasattr(os, "posix_fallocate"):
+            with file.open("r+b") as opened:
+                os.posix_fallocate(opened.fileno(), 0, file.stat().st_size)
+    except (OSError, ValueError) as error:
+        raise TrainingError(f"{file} cannot be written ({error}); make room there, or choose another --features "
+                            "folder") from error  # fmt: skip
+    return found
