@@ -237,7 +237,8 @@ def test_info(chatspot: Callable, folder: Path):
     result = chatspot("info")
     assert result.exit_code == 0, result.stderr
     for text in (package.__version__, str(folder), "cpu", "chatspot-nano, version 1", "focal view on", "2,048",
-                 "SheetTower", "million parameters", "cache folder", "written as digits", "this language model"):  # fmt: skip
+                 "SheetTower", "million parameters", "cache folder", "written as digits",
+                 "this language model"):  # fmt: skip
         assert text in result.stdout
     failed = CliRunner().invoke(app, ["info", "--model", "nowhere"])
     assert failed.exit_code == 5
