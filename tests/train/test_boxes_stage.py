@@ -210,7 +210,7 @@ def test_a_full_disk_is_told_before_anything_is_computed(drawn: Path, tiny_nano:
     learnt, _ = box_data(recipe(), (drawn,))
     checkpoint = load_checkpoint(tiny_nano, dtype=torch.float32)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
     try:
         with pytest.raises(TrainingError, match=r"stride-8.npy cannot be written .*choose another --features"):
             KeptMaps(checkpoint, learnt[:8], tmp_path / "maps")

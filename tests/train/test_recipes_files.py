@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from chatspot.train.boxes.recipe import load_box_recipe
 from chatspot.train.recipe import load_recipe
 from chatspot.train.tower.recipe import load_tower_recipe
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-TOWER = CONFIGS / "chatspot-nano" / "tower.yaml"  # no stage of the paper's: it has a recipe of its own kind
-RECIPES = sorted(file for file in CONFIGS.glob("*/*.yaml") if file.parent.name != "data" and file != TOWER)
+# no stages of the paper's: they have recipes of their own kinds
+TOWER, BOXES = CONFIGS / "chatspot-nano" / "tower.yaml", CONFIGS / "chatspot-nano" / "boxes.yaml"
+RECIPES = sorted(file for file in CONFIGS.glob("*/*.yaml") if file.parent.name != "data" and file not in (TOWER, BOXES))
 PAPER = {"align": 2e-3, "instruct": 2e-5}  # learning rates, section 4.1
 
 
@@ -30,6 +32,11 @@ def test_it_opens_with_its_command_and_what_to_expect(file: Path) -> None:
 def test_the_towers_too() -> None:
     says_how(TOWER, "tower")
     assert load_tower_recipe(TOWER).teacher > 0
+
+
+def test_the_box_heads_too() -> None:
+    says_how(BOXES, "boxes")
+    assert load_box_recipe(BOXES).epochs > 0
 
 
 def says_how(file: Path, stage: str) -> None:
