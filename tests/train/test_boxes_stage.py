@@ -19,17 +19,18 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from chatspot.errors import RecipeError, TrainingError
-from chatspot.model.box_head import CELLS, BoxHead, cell_middles, unpacked
+from chatspot.images.whole import standardised
+from chatspot.model.box_head import CELLS, BoxHead, cell_middles, maps_of, unpacked
 from chatspot.model.checkpoint import load_checkpoint
 from chatspot.model.nano import SHIPPED_HEAD
 from chatspot.regions import Box
-from chatspot.train.boxes.examples import Shown, box_data, drawn_cut, question, seen_in
+from chatspot.train.boxes.examples import WHOLE, Cut, Shown, box_data, drawn_cut, question, seen_in
 from chatspot.train.boxes.learner import loss_of, overlaps, targets
 from chatspot.train.boxes.maps import KeptMaps
 from chatspot.train.boxes.recipe import BoxRecipe, load_box_recipe
-from chatspot.train.boxes.stage import BoxPlaces, train_boxes
-
-WHOLE = (0.0, 0.0, 1.0, 1.0)
+from chatspot.train.boxes.stage import train_boxes
+from chatspot.train.part_stage import PartPlaces
+from chatspot.train.stream.features import View
 
 
 def recipe(**changes: object) -> BoxRecipe:
@@ -92,15 +93,17 @@ def test_the_views_of_annotated_pictures(drawn: Path) -> None:
     assert any(found == pytest.approx(edges) for found in dict(whole.named)[boxes[0]["label"]])
     flipped = (1 - edges[2], edges[1], 1 - edges[0], edges[3])
     assert any(found == pytest.approx(flipped) for found in dict(mirrored.named)[boxes[0]["label"]])
-    pixels = [view.pixels() for view in (whole, mirrored)]
+    pixels = [one.view.picture.open() for one in (whole, mirrored)]
     middle = [int((e[0] + e[2]) / 2 * 384) for e in (edges, flipped)]
     seen = [view.getpixel((x, 192)) for view, x in zip(pixels, middle, strict=True)]
     assert seen[0] == seen[1] != (255, 255, 255)
     assert box_data(recipe(), (drawn,))[0] == learnt
     held_too = box_data(recipe(held_share=0.4), (drawn,))
     assert held_too[1]
-    assert all(view.cut == WHOLE and not view.mirrored for view in held_too[1])
-    assert not {view.image for view in held_too[0]} & {view.image for view in held_too[1]}
+    cuts = [[cut_of(one) for one in part] for part in held_too]
+    assert all(cut.window == WHOLE and not cut.mirrored for cut in cuts[1])
+    assert not {cut.source for cut in cuts[0]} & {cut.source for cut in cuts[1]}
+    assert len({one.view.key("tower") for part in held_too for one in part}) == sum(map(len, held_too))
 
 
 def test_questions_name_what_is_asked_for() -> None:
@@ -170,11 +173,11 @@ def test_nothing_to_learn_from_is_said(tiny_nano: Path, tmp_path: Path) -> None:
     (tmp_path / "shapes").mkdir()
     (tmp_path / "shapes" / "annotations.jsonl").write_text("")
     with pytest.raises(RecipeError, match="no region with a name"):
-        train_boxes(recipe(), BoxPlaces((tmp_path,), tmp_path / "run", tmp_path / "maps", tiny_nano))
+        train_boxes(recipe(), PartPlaces((tmp_path,), tmp_path / "run", tmp_path / "maps", tiny_nano))
 
 
 def test_it_learns(drawn: Path, tiny_nano: Path, tmp_path: Path) -> None:
-    places = BoxPlaces((drawn,), tmp_path / "run", tmp_path / "maps", tiny_nano)
+    places = PartPlaces((drawn,), tmp_path / "run", tmp_path / "maps", tiny_nano)
     chosen = recipe(epochs=20, batch=8, held_share=0.2, judge_every=10)
     found = train_boxes(chosen, places)
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
@@ -193,30 +196,42 @@ def test_it_learns(drawn: Path, tiny_nano: Path, tmp_path: Path) -> None:
 
 def test_a_picture_that_cannot_be_read_is_left_out(drawn: Path, tiny_nano: Path, tmp_path: Path) -> None:
     learnt, _ = box_data(recipe(), (drawn,))
-    broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
-    views = [learnt[0], Shown(broken, WHOLE, False, learnt[0].named), *learnt[1:4]]
+    (tmp_path / "broken.png").write_bytes(b"no picture")
+    broken = Shown(View(Cut.of(tmp_path / "broken.png", WHOLE, False)), learnt[0].named)
     checkpoint = load_checkpoint(tiny_nano, dtype=torch.float32)
-    maps = KeptMaps(checkpoint, views, tmp_path / "maps")
-    assert list(maps.bad) == [1]
-    assert "broken.png" in maps.bad[1]
-    again = KeptMaps(checkpoint, views, tmp_path / "maps")
-    assert again.bad == maps.bad
-    assert all(torch.equal(a, b) for a, b in zip(maps.read([0, 4]), again.read([0, 4]), strict=True))
+    maps = KeptMaps(checkpoint, tmp_path / "maps")
+    assert maps.prepare([learnt[0], broken, *learnt[1:4]]) == learnt[:4]
+    read = maps.read([learnt[1], learnt[3]])
+    images = checkpoint.processor.image_processor
+    picture = checkpoint.model.model.vision_tower.picture
+    for at, one in enumerate((learnt[1], learnt[3])):
+        shown = standardised([one.view.picture.open()], images.image_mean, images.image_std)
+        with torch.no_grad():
+            wanted = maps_of(picture, torch.from_numpy(shown))
+        for found, each in zip(read, wanted, strict=True):
+            torch.testing.assert_close(found[at], each[0], rtol=5e-3, atol=5e-3)  # they are kept in 16 bits
+    again = KeptMaps(checkpoint, tmp_path / "maps")
+    again.prepare(learnt[:4])
+    assert all(torch.equal(a, b) for a, b in zip(read, again.read([learnt[1], learnt[3]]), strict=True))
 
 
-def test_a_full_disk_is_told_before_anything_is_computed(drawn: Path, tiny_nano: Path, tmp_path: Path) -> None:
+def test_a_full_disk_is_told_and_keeps_what_was_computed(drawn: Path, tiny_nano: Path, tmp_path: Path) -> None:
     """No file may grow beyond so many bytes: what a full disk looks like to who writes."""
     learnt, _ = box_data(recipe(), (drawn,))
-    checkpoint = load_checkpoint(tiny_nano, dtype=torch.float32)
+    maps = KeptMaps(load_checkpoint(tiny_nano, dtype=torch.float32), tmp_path / "maps")
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**16, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5 * maps.cache.row_bytes, hard))
     try:
-        with pytest.raises(TrainingError, match=r"stride-8.npy cannot be written .*choose another --features"):
-            KeptMaps(checkpoint, learnt[:8], tmp_path / "maps")
+        with pytest.raises(TrainingError, match=r"cannot grow .*free some space"):
+            maps.prepare(learnt[:12])
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert KeptMaps(checkpoint, learnt[:8], tmp_path / "maps").bad == {}
+    assert maps.prepare(learnt[:12]) == learnt[:12]
+
+
+def cut_of(one: Shown) -> Cut:
+    assert isinstance(one.view.picture, Cut)
+    return one.view.picture
 
 
 def test_killed_and_started_again_it_ends_where_it_would_have(drawn: Path, tiny_nano: Path, tmp_path: Path) -> None:

@@ -19,9 +19,10 @@ from chatspot.errors import RecipeError
 from chatspot.model.checkpoint import load_checkpoint
 from chatspot.model.vision import tower_identity
 from chatspot.regions import Box
+from chatspot.train.part_stage import PartPlaces
 from chatspot.train.tower.examples import tower_data
 from chatspot.train.tower.recipe import TowerRecipe, load_tower_recipe
-from chatspot.train.tower.stage import TowerPlaces, shares, train_tower
+from chatspot.train.tower.stage import shares, train_tower
 
 FORMS = {"point_share": 0, "polygon_share": 0, "mask_share": 0, "scribble_share": 0, "jitter": 0}
 SHAPES = {"folder": "shapes", "views": 2, "exhaustive": True, "forms": FORMS}
@@ -93,12 +94,12 @@ def test_nothing_to_learn_from_is_said(tmp_path: Path) -> None:
     (tmp_path / "shapes").mkdir()
     (tmp_path / "shapes" / "annotations.jsonl").write_text("")
     with pytest.raises(RecipeError, match="no region with a name"):
-        train_tower(recipe(), TowerPlaces((tmp_path,), tmp_path / "run", tmp_path / "early"))
+        train_tower(recipe(), PartPlaces((tmp_path,), tmp_path / "run", tmp_path / "early"))
 
 
 def test_it_learns_and_hands_over_its_layers(drawn: Path, tiny_nano: Path, tmp_path: Path) -> None:
     chosen = recipe(epochs=30, batch=16, learning_rate=1e-3, head_rate=1e-2, held_share=0.2, judge_every=20)
-    places = TowerPlaces((drawn,), tmp_path / "run", tmp_path / "early", tiny_nano)
+    places = PartPlaces((drawn,), tmp_path / "run", tmp_path / "early", tiny_nano)
     found = train_tower(chosen, places)
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     assert lines[-1]["step"] == lines[-1]["of"]

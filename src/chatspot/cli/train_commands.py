@@ -63,12 +63,13 @@ def tower(
 ) -> None:  # fmt: skip
     """Nano's stage before both: the late layers of its picture encoder learn what regions are."""
     require_training()
+    from chatspot.train.part_stage import PartPlaces
     from chatspot.train.tower.recipe import load_tower_recipe
-    from chatspot.train.tower.stage import TowerPlaces, train_tower
+    from chatspot.train.tower.stage import train_tower
 
     chosen = load_tower_recipe(recipe)
     require_folders(data)
-    found = train_tower(chosen, TowerPlaces(tuple(data), out, features or out.parent / "early-maps", start))
+    found = train_tower(chosen, PartPlaces(tuple(data), out, features or out.parent / "early-maps", start))
     typer.echo(f"{out / 'checkpoint'}: " + ", ".join(f"{what} {100 * share:.1f} %" for what, share in found.items()))
 
 
@@ -81,11 +82,12 @@ def boxes(
     require_training()
     from chatspot.model.nano import SHIPPED_HEAD
     from chatspot.train.boxes.recipe import load_box_recipe
-    from chatspot.train.boxes.stage import BoxPlaces, train_boxes
+    from chatspot.train.boxes.stage import train_boxes
+    from chatspot.train.part_stage import PartPlaces
 
     chosen = load_box_recipe(recipe)
     require_folders(data)
-    found = train_boxes(chosen, BoxPlaces(tuple(data), out, features or out.parent / "box-maps", start))
+    found = train_boxes(chosen, PartPlaces(tuple(data), out, features or out.parent / "box-maps", start))
     typer.echo(f"{out / SHIPPED_HEAD}: " + ", ".join(f"{what} {100 * share:.1f} %" for what, share in found.items()))
 
 

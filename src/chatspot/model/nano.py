@@ -31,13 +31,17 @@ SHIPPED_HEAD = "nano-box-head.safetensors"  # finds the box of what words name (
 
 def shipped_file(part: str) -> Path | None:
     """Our trained part ("tower", "projector" or "lora") inside the installed package, or None before there is one."""
-    path = Path(str(resources.files("chatspot").joinpath("weights", SHIPPED[part])))
-    return path if path.is_file() else None
+    return packaged(SHIPPED[part])
 
 
 def shipped_head() -> Path | None:
     """The box head inside the installed package, or None before there is one."""
-    path = Path(str(resources.files("chatspot").joinpath("weights", SHIPPED_HEAD)))
+    return packaged(SHIPPED_HEAD)
+
+
+def packaged(name: str) -> Path | None:
+    """A file of weights inside the installed package, or None where there is none."""
+    path = Path(str(resources.files("chatspot").joinpath("weights", name)))
     return path if path.is_file() else None
 
 

@@ -15,10 +15,11 @@ from chatspot.data.dialogues.scene import spoken_label
 from chatspot.data.dialogues.wording import plural
 from chatspot.data.keeping import is_kept
 from chatspot.data.records import Record, read_records
-from chatspot.images import open_image
 from chatspot.images.whole import BOX_SIDE
 from chatspot.regions import Box
 from chatspot.train.boxes.recipe import BoxRecipe
+from chatspot.train.stream.examples import Picture
+from chatspot.train.stream.features import View
 from chatspot.train.stream.reading import find
 
 LEAST_SEEN = 0.3  # of a box that a cut must hold, or the thing is not asked for there (our choice)
@@ -27,25 +28,38 @@ CUT_ASPECT = (0.8, 1.25)  # by which a cut's shape differs from the picture's
 SAID_BEFORE = 0.3  # of the questions are asked with the words of an answer that come before its box (our choice)
 
 Edges = tuple[float, float, float, float]  # x1, y1, x2, y2 in fractions of what is shown
+WHOLE: Edges = (0.0, 0.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Cut(Picture):
+    """A part of a picture, or all of it, as the head sees it: ``window`` (x1, y1, x2, y2 in fractions of the upright
+    picture), mirrored or not, BOX_SIDE pixels a side."""
+
+    window: Edges = WHOLE
+    mirrored: bool = False
+
+    @classmethod
+    def of(cls, image: Path, window: Edges, mirrored: bool) -> Cut:
+        """A cut of a picture in a file."""
+        return cls(f"{image.resolve()} {window} {mirrored}", image, window, mirrored)
+
+    def open(self) -> Image.Image:
+        """The pixels of the cut; ``ImageError`` where the picture cannot be decoded."""
+        picture = super().open()
+        width, height = picture.size
+        x1, y1, x2, y2 = self.window
+        window = (x1 * width, y1 * height, x2 * width, y2 * height)
+        view = picture.resize((BOX_SIDE, BOX_SIDE), Image.Resampling.BICUBIC, box=window)
+        return view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.mirrored else view
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A view: ``cut`` (x1, y1, x2, y2 in fractions of the upright picture), mirrored or not. ``named``: what can be
-    asked for in it, each name with the boxes of all things that bear it."""
+    """A view and what can be asked for in it: each name with the boxes of all things that bear it."""
 
-    image: Path
-    cut: Edges
-    mirrored: bool
+    view: View
     named: tuple[tuple[str, tuple[Edges, ...]], ...]
-
-    def pixels(self) -> Image.Image:
-        """The view as the head sees it: BOX_SIDE pixels a side. Raises ``ImageError``."""
-        picture = open_image(self.image)
-        width, height = picture.size
-        window = (self.cut[0] * width, self.cut[1] * height, self.cut[2] * width, self.cut[3] * height)
-        view = picture.resize((BOX_SIDE, BOX_SIDE), Image.Resampling.BICUBIC, box=window)
-        return view.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if self.mirrored else view
 
 
 def box_data(recipe: BoxRecipe, data: Sequence[Path]) -> tuple[list[Shown], list[Shown]]:
@@ -56,10 +70,10 @@ def box_data(recipe: BoxRecipe, data: Sequence[Path]) -> tuple[list[Shown], list
     for source in recipe.sources:
         for record in read_records(find(source.folder, data, holding="annotations.jsonl")):
             if is_kept(record.id, recipe.held_share, recipe.seed):
-                held += views_of(record, [((0.0, 0.0, 1.0, 1.0), False)])
+                held += views_of(record, [(WHOLE, False)])
                 continue
             rng = random.Random(f"{recipe.seed}/{record.id}")
-            whole: list[tuple[Edges, bool]] = [((0.0, 0.0, 1.0, 1.0), mirrored) for mirrored in (False, True)]
+            whole = [(WHOLE, False), (WHOLE, True)]
             learnt += views_of(record, [*whole, *((drawn_cut(rng), rng.random() < 0.5) for _ in range(source.cuts))])
     return learnt, held
 
@@ -78,7 +92,7 @@ def views_of(record: Record, cuts: Sequence[tuple[Edges, bool]]) -> Iterator[Sho
                     askable.add(plain_name(label))
         named = tuple((name, tuple(boxes)) for name, boxes in by_name.items() if name in askable)
         if named:
-            yield Shown(record.image, cut, mirrored, named)
+            yield Shown(View(Cut.of(record.image, cut, mirrored)), named)
 
 
 def drawn_cut(rng: random.Random) -> Edges:

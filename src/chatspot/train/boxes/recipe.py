@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from chatspot.data.strict import Strict, read_yaml, validated
 from chatspot.errors import RecipeError
@@ -31,12 +31,6 @@ class BoxRecipe(Strict):
     held_share: Share = Field(default=0.05, description="of the pictures, to judge by; not learnt from")
     judge_every: int = Field(default=300, ge=1, description="steps")
     seed: int = 0
-
-    @field_validator("sources", mode="before")
-    @classmethod
-    def as_tuple(cls, value: object) -> object:
-        """YAML has lists."""
-        return tuple(value) if isinstance(value, list) else value
 
 
 def load_box_recipe(path: Path) -> BoxRecipe:

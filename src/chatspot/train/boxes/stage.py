@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import random
 import time
 from collections.abc import Sequence
@@ -21,62 +20,48 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from chatspot.data.saving import saved_whole
 from chatspot.errors import RecipeError, TrainingError
 from chatspot.model.box_head import folded, packed
-from chatspot.model.checkpoint import Checkpoint, load_checkpoint
-from chatspot.model.nano import SHIPPED_HEAD, nano_checkpoint
-from chatspot.model.sheet_tower import SheetTower
+from chatspot.model.checkpoint import Checkpoint
+from chatspot.model.nano import SHIPPED_HEAD
 from chatspot.progress import progress_bar
 from chatspot.prompts import Tokens
 from chatspot.train.boxes.examples import Shown, box_data, question
 from chatspot.train.boxes.learner import Learner, loss_of, overlaps, targets
 from chatspot.train.boxes.maps import KeptMaps
 from chatspot.train.boxes.recipe import BoxRecipe
+from chatspot.train.part_stage import KEEP_EVERY, STATE, PartPlaces, keep, resumed
 from chatspot.train.run import claim_folder
 from chatspot.train.ship import written
 
-KEEP_EVERY = 100  # steps between states
 MEASURED = 256  # views from which the maps are standardised
 WARM_UP = 100  # steps in which the learning rate rises (our choice)
-RIGHT_IOU = 0.5
+RIGHT_IOU = 0.5  # as the bench's task "ground" has it
 LOSSES = ("scores", "boxes")
 
 
-@dataclass(frozen=True)
-class BoxPlaces:
-    """Where the stage reads and writes. ``start``: a checkpoint with a sheet tower, None for nano as it ships."""
-
-    data: tuple[Path, ...]
-    run: Path
-    features: Path
-    start: Path | None = None
-
-
-def train_boxes(recipe: BoxRecipe, places: BoxPlaces) -> dict[str, float]:
+def train_boxes(recipe: BoxRecipe, places: PartPlaces) -> dict[str, float]:
     """Train, and write the head below ``places.run``; called again, it goes on where it stopped.
 
     The measures on pictures that it did not learn from come back. Raises ``RecipeError`` when the folder belongs to
     another recipe or there is nothing to learn from, ``TrainingError`` when the loss is no number.
     """
     claim_folder(places.run, recipe)
-    checkpoint = load_checkpoint(places.start or nano_checkpoint(), dtype=torch.float32)
-    if not isinstance(checkpoint.model.model.vision_tower, SheetTower):
-        raise RecipeError(f"{places.start} has no sheet tower: this stage is nano's; leave --start out")
+    checkpoint = places.opened(trained=True)
     learnt, held = box_data(recipe, places.data)
     if not learnt:
         raise RecipeError("the sources hold no region with a name: the box head has nothing to learn from")
-    maps = KeptMaps(checkpoint, [*learnt, *held], places.features)
-    data = BoxData(maps, learnt, held, Words(checkpoint))
+    maps = KeptMaps(checkpoint, places.features)
+    data = BoxData(maps, maps.prepare(learnt), maps.prepare(held), Words(checkpoint))
     torch.manual_seed(recipe.seed)
     learner = Learner(maps.channels, data.words.width, recipe.dropout)
-    learner.measure(maps.read(range(0, len(learnt), max(1, len(learnt) // MEASURED))))
+    learner.measure(maps.read(data.learnt[:: max(1, len(data.learnt) // MEASURED)]))
     to_channels_last: Any = learner.to
     to_channels_last(memory_format=torch.channels_last)
     found = run_steps(learner, recipe, data, places.run)
     head = folded(learner.head.eval(), list(learner.means), list(learner.scales))
     written(packed(head), places.run / SHIPPED_HEAD, {"recipe": recipe.model_dump_json()})
-    (places.run / "state.pt").unlink(missing_ok=True)
+    (places.run / STATE).unlink(missing_ok=True)
     return found
 
 
@@ -101,22 +86,17 @@ class Words:
 
 @dataclass(frozen=True)
 class BoxData:
-    """Views with their maps: number n of ``maps`` is learnt[n], and held ones follow."""
+    """Views that can be read, to learn from and to judge by."""
 
     maps: KeptMaps
     learnt: list[Shown]
     held: list[Shown]
     words: Words
 
-    def usable(self) -> list[int]:
-        """The numbers of the learnt views that could be read."""
-        return [number for number in range(len(self.learnt)) if number not in self.maps.bad]
-
 
 def run_steps(learner: Learner, recipe: BoxRecipe, data: BoxData, run: Path) -> dict[str, float]:
     """All steps, from where a killed run stopped; the last measures on held pictures."""
-    usable = data.usable()
-    each = max(1, len(usable) // recipe.batch)
+    each = max(1, len(data.learnt) // recipe.batch)
     total = max(1, math.ceil(recipe.epochs * each))
     optimizer = torch.optim.AdamW(learner.head.parameters(), lr=0.0, weight_decay=recipe.weight_decay)
     done, found = resumed(learner, optimizer, run), dict[str, float]()
@@ -125,7 +105,8 @@ def run_steps(learner: Learner, recipe: BoxRecipe, data: BoxData, run: Path) -> 
         for step in range(done, total):
             rng = random.Random(f"{recipe.seed}/{step}")
             torch.manual_seed(recipe.seed * 1_000_003 + step)
-            order = random.Random(f"{recipe.seed}/epoch {step // each}").sample(usable, len(usable))
+            if step == done or step % each == 0:
+                order = random.Random(f"{recipe.seed}/epoch {step // each}").sample(data.learnt, len(data.learnt))
             some = order[step % each * recipe.batch :][: recipe.batch]
             rate = (
                 recipe.learning_rate * min(1.0, (step + 1) / WARM_UP) * (0.5 + 0.5 * math.cos(math.pi * step / total))
@@ -155,13 +136,12 @@ def run_steps(learner: Learner, recipe: BoxRecipe, data: BoxData, run: Path) -> 
 
 
 def step_losses(
-    learner: Learner, data: BoxData, some: Sequence[int], asked: int, rng: random.Random
+    learner: Learner, data: BoxData, some: Sequence[Shown], asked: int, rng: random.Random
 ) -> tuple[Tensor, Tensor]:
     """The losses of scores and boxes of a step's views, of each of which up to ``asked`` names are asked for."""
     of, texts, aims = [], [], []
-    for row, number in enumerate(some):
-        named = data.learnt[number].named
-        for name, boxes in rng.sample(named, min(asked, len(named))):
+    for row, view in enumerate(some):
+        for name, boxes in rng.sample(view.named, min(asked, len(view.named))):
             of.append(row)
             texts.append(question(name, len(boxes) == 1, rng))
             aims.append(targets(boxes))
@@ -179,13 +159,13 @@ def judged(learner: Learner, data: BoxData) -> dict[str, float]:
     learner.eval()
     hits, ious, pointed = 0, 0.0, 0
     asked = 0
-    for number, view in enumerate(data.held, len(data.learnt)):
+    for number, view in enumerate(data.held):
         alone = [(name, boxes[0]) for name, boxes in view.named if len(boxes) == 1]
-        if not alone or number in data.maps.bad:
+        if not alone:
             continue
         rng = random.Random(f"judged/{number}")
         words, count = data.words.read([question(name, True, rng) for name, _ in alone])
-        scores, boxes = learner(data.maps.read([number]), torch.zeros(len(alone), dtype=torch.long), words, count)
+        scores, boxes = learner(data.maps.read([view]), torch.zeros(len(alone), dtype=torch.long), words, count)
         best = boxes[torch.arange(len(alone)), scores.argmax(dim=1)]
         true = torch.tensor([edges for _, edges in alone])
         iou = overlaps(best.clamp(0, 1), true)[0]
@@ -196,22 +176,3 @@ def judged(learner: Learner, data: BoxData) -> dict[str, float]:
     if not asked:
         return {}
     return {"iou50": round(hits / asked, 4), "mean_iou": round(ious / asked, 4), "pointed": round(pointed / asked, 4)}
-
-
-def resumed(learner: Learner, optimizer: torch.optim.Optimizer, run: Path) -> int:
-    """Load the state of a killed run, if there is one; the steps that are done."""
-    file = run / "state.pt"
-    if not file.is_file():
-        return 0
-    state: dict[str, Any] = torch.load(file, weights_only=True)
-    learner.load_state_dict(state["learner"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
-
-
-def keep(learner: Learner, optimizer: torch.optim.Optimizer, step: int, run: Path) -> None:
-    """Write the state, whole or not at all."""
-    with saved_whole(run / "state.pt", "state") as half, half.open("wb") as file:
-        torch.save({"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, file)
-        file.flush()
-        os.fsync(file.fileno())

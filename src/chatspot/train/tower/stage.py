@@ -12,11 +12,9 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +22,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from chatspot.data.saving import saved_whole
 from chatspot.errors import RecipeError, TrainingError
 from chatspot.images.sheet import SIDE
-from chatspot.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from chatspot.model.nano import nano_checkpoint
-from chatspot.model.sheet_tower import SheetTower
+from chatspot.model.checkpoint import Checkpoint, save_checkpoint
 from chatspot.model.vision import tower_identity
 from chatspot.model.weights import picture_weights
 from chatspot.progress import progress_bar
+from chatspot.train.part_stage import KEEP_EVERY, STATE, PartPlaces, keep, resumed
 from chatspot.train.run import claim_folder
 from chatspot.train.stream.features import CHUNK, FeatureCache, View
 from chatspot.train.stream.vision import pixels_of
@@ -41,31 +37,18 @@ from chatspot.train.tower.learner import Learner, published_classifier
 from chatspot.train.tower.recipe import TowerRecipe
 
 STRIDE = 16  # of the maps that the late layers are given
-KEEP_EVERY = 100  # steps between states
 MEASURED = 512  # views from which the cells are standardised
 JUDGED = 1500  # held views of each kind at most
 
 
-@dataclass(frozen=True)
-class TowerPlaces:
-    """Where the stage reads and writes. ``start``: a checkpoint with a sheet tower, None for nano as published."""
-
-    data: tuple[Path, ...]
-    run: Path
-    features: Path
-    start: Path | None = None
-
-
-def train_tower(recipe: TowerRecipe, places: TowerPlaces) -> dict[str, float]:
+def train_tower(recipe: TowerRecipe, places: PartPlaces) -> dict[str, float]:
     """Train, and save the checkpoint below ``places.run``; called again, it goes on where it stopped.
 
     The measures on pictures that it did not learn from come back. Raises ``RecipeError`` when the folder belongs to
     another recipe, ``TrainingError`` when the loss is no number.
     """
     claim_folder(places.run, recipe)
-    checkpoint = load_checkpoint(places.start or nano_checkpoint(trained=False), dtype=torch.float32)
-    if not isinstance(checkpoint.model.model.vision_tower, SheetTower):
-        raise RecipeError(f"{places.start} has no sheet tower: this stage is nano's; leave --start out")
+    checkpoint = places.opened(trained=False)
     data = tower_data(recipe, places.data)
     if not data.learnt or not data.names:
         raise RecipeError("the sources hold no region with a name: the tower has nothing to learn from")
@@ -83,7 +66,7 @@ def train_tower(recipe: TowerRecipe, places: TowerPlaces) -> dict[str, float]:
     picture.load_state_dict({name: late[name] for name in picture.late_names()}, strict=False)
     nn.Module.to(checkpoint.model, torch.bfloat16)
     save_checkpoint(places.run / "checkpoint", checkpoint.model, checkpoint.processor, checkpoint.settings)
-    (places.run / "state.pt").unlink(missing_ok=True)
+    (places.run / STATE).unlink(missing_ok=True)
     return found
 
 
@@ -199,22 +182,3 @@ def judged(learner: Learner, held: Sequence[Shown], early: EarlyMaps) -> dict[st
             found[what] = round(sum(map(sum, right.values())) / len(known), 4)
             found[f"{what}_by_class"] = round(float(np.mean([np.mean(some) for some in right.values()])), 4)
     return found
-
-
-def resumed(learner: Learner, optimizer: torch.optim.Optimizer, run: Path) -> int:
-    """Load the state of a killed run, if there is one; the steps that are done."""
-    file = run / "state.pt"
-    if not file.is_file():
-        return 0
-    state = torch.load(file, weights_only=True)
-    learner.load_state_dict(state["learner"])
-    optimizer.load_state_dict(state["optimizer"])
-    return int(state["step"])
-
-
-def keep(learner: Learner, optimizer: torch.optim.Optimizer, step: int, run: Path) -> None:
-    """Write the state, whole or not at all."""
-    with saved_whole(run / "state.pt", "state") as half, half.open("wb") as file:
-        torch.save({"learner": learner.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, file)
-        file.flush()
-        os.fsync(file.fileno())
