@@ -73,7 +73,7 @@ def on_kept(folder: Path) -> dict[str, Any]:
 
 def by_size() -> dict[str, Any]:
     """The shares of held-out boxes that are right, by the thing's share of the picture."""
-    judged = [(one, judge_where(one)) for one in read_predictions(ANSWERS).predictions]
+    judged = [(one, judge_where(one)) for one in read_predictions(ANSWERS).predictions.values()]
     found = {}
     for low, high in pairwise(SIZES):
         some = [each for one, each in judged if low <= Box.from_normalized(*one.extra["box"]).area < high]

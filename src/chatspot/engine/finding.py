@@ -60,8 +60,7 @@ def likeliest(scores: Scores, boxes: Boxes, given: Sequence[Box]) -> tuple[Box, 
     log-probability of that: of the cells whose boxes are about it.
 
     Cells vote: a box counts with the probability of all cells whose boxes overlap it, and what is written is their mean
-    weighed by it (box voting: Gidaris and Komodakis, arXiv 1505.01749). On kept photos that finds more than the
-    likeliest cell alone (benchmarks/LOG.md).
+    weighed by it (box voting: Gidaris and Komodakis, arXiv 1505.01749; our choice, see benchmarks/LOG.md).
     """
     belief = np.asarray(scores, np.float64)
     belief = belief - np.logaddexp.reduce(belief)
