@@ -6,6 +6,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -174,6 +175,14 @@ def test_nothing_to_learn_from_is_said(tiny_nano: Path, tmp_path: Path) -> None:
     (tmp_path / "shapes" / "annotations.jsonl").write_text("")
     with pytest.raises(RecipeError, match="no region with a name"):
         train_boxes(recipe(), PartPlaces((tmp_path,), tmp_path / "run", tmp_path / "maps", tiny_nano))
+
+
+def test_no_picture_that_can_be_read_is_nothing_to_learn_from(drawn: Path, tiny_nano: Path, tmp_path: Path) -> None:
+    shutil.copytree(drawn, tmp_path / "data")
+    for picture in (tmp_path / "data" / "shapes" / "images").iterdir():
+        picture.write_bytes(b"no picture")
+    with pytest.raises(RecipeError, match="picture that can be read"):
+        train_boxes(recipe(), PartPlaces((tmp_path / "data",), tmp_path / "run", tmp_path / "maps", tiny_nano))
 
 
 def test_it_learns(drawn: Path, tiny_nano: Path, tmp_path: Path) -> None:

@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from chatspot.engine.interface import Request
-from chatspot.messages import RegionPart
+from chatspot.messages import Message, RegionPart
+from chatspot.prompts import render
 from chatspot.prompts.reader import read_regions
-from chatspot.prompts.tokens import END_BOX_TOKEN
+from chatspot.prompts.tokens import BOX_TOKEN, END_BOX_TOKEN
+from chatspot.prompts.written import STEP
 from chatspot.regions import Box
 
 if TYPE_CHECKING:
@@ -30,17 +32,16 @@ Boxes = NDArray[np.float32]  # [cells, 4]: x1, y1, x2, y2 in fractions of the pi
 VOTERS = 128  # cells at most, the likeliest ones (our choice)
 ALIKE = 0.5  # IoU from which two boxes are of one thing (our choice; COCO's AP50)
 MOST_WORDS = 96  # tokens of question and answer that the head reads, the last ones
-STEP = 0.001  # of the written digits (paper, section 3.2)
 
 
 class Finding:
     """What is looked for in one answer, on one picture."""
 
     def __init__(self, engine: LocalEngine, request: Request):
-        message = request.conversation.messages[-1]
-        pointed = [part.image for part in message.parts if isinstance(part, RegionPart)]
-        self.engine, self.question = engine, message.text
-        self.picture = request.images[pointed[0] if pointed else 0]
+        self.engine, self.conversation = engine, request.conversation
+        pointed = [part.image for part in self.conversation.messages[-1].parts if isinstance(part, RegionPart)]
+        self.image = pointed[0] if pointed else 0
+        self.picture = request.images[self.image]
 
     def written(self, ids: Sequence[int]) -> list[tuple[int, float]]:
         """The tokens that follow an answer's ``ids``, the last of which opens a box, with their log-probabilities: the
@@ -49,10 +50,21 @@ class Finding:
         said = list(ids[:-1])
         given = [region for region in read_regions(self.engine.text(said)) if isinstance(region, Box)]
         since = said[len(said) - said[::-1].index(end) :] if end in said else said
-        words = tokens.ids(f"{self.question} {self.engine.text(since)}", control=False)[-MOST_WORDS:]
+        question = self.conversation.messages[-1].text
+        words = tokens.ids(f"{question} {self.engine.text(since)}", control=False)[-MOST_WORDS:]
         box, logprob = likeliest(*self.engine.find(self.picture, words), given)
-        digits = tokens.ids(", ".join(f"{edge:.3f}" for edge in box.bounds_xyxy), control=False)
+        digits = tokens.ids(self.digits(box), control=False)
         return [(digits[0], logprob), *((token, 0.0) for token in [*digits[1:], end])]
+
+    def digits(self, box: Box) -> str:
+        """The box as the checkpoint's chat template writes it in an answer, without its tags."""
+        answered = self.conversation.with_messages(Message("assistant", (RegionPart(box, self.image),)))
+        engine = self.engine
+        segments = render(
+            answered, engine.settings, template=engine.template, special_tokens=engine.tokens.special_tokens
+        )
+        said = "".join(segment.text for segment in segments if segment.supervised)
+        return said.rpartition(BOX_TOKEN)[2].partition(END_BOX_TOKEN)[0]
 
 
 def likeliest(scores: Scores, boxes: Boxes, given: Sequence[Box]) -> tuple[Box, float]:

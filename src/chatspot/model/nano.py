@@ -1,9 +1,9 @@
 """chatspot-nano, the embedded default: EfficientNet-Lite2 and PP-OCRv6 + one linear layer + SmolLM2-135M-Instruct.
 
 The published weights are converted once into a stock LLaVA checkpoint under the user's cache folder, with our trained
-parts in it: the tower's late layers, the projector and a low-rank update. A conversion that is interrupted leaves no
-checkpoint; the next start begins anew. The folder's name carries a hash of everything it was made from. Finding it
-takes no torch; making it does (``nano_assembly``).
+parts in it: the tower's late layers, the projector and a low-rank update, and beside them the box head. A conversion
+that is interrupted leaves no checkpoint; the next start begins anew. The folder's name carries a hash of everything it
+was made from. Finding it takes no torch; making it does (``nano_assembly``).
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def nano_checkpoint(*, trained: bool = True, update: bool = True) -> Path:
     """The folder of nano's checkpoint, converted on the first call (seconds) and found again afterwards.
 
     With ``trained=False``: the published weights alone, with a projector that is still zero, where training starts.
-    With ``update=False``: tower and projector as they ship, the language model as published, where training goes on.
+    With ``update=False``: tower and projector as they ship, the language model as published and no box head, where
+    training goes on and what answers without a picture.
     Raises ``CheckpointError`` when a part is missing or damaged.
     """
     parts = {name: shipped_file(name) for name in SHIPPED} if trained else dict.fromkeys(SHIPPED)

@@ -48,14 +48,15 @@ def train_boxes(recipe: BoxRecipe, places: PartPlaces) -> dict[str, float]:
     """
     claim_folder(places.run, recipe)
     checkpoint = places.opened(trained=True)
-    learnt, held = box_data(recipe, places.data)
-    if not learnt:
-        raise RecipeError("the sources hold no region with a name: the box head has nothing to learn from")
     maps = KeptMaps(checkpoint, places.features)
-    data = BoxData(maps, maps.prepare(learnt), maps.prepare(held), Words(checkpoint))
+    learnt, held = (maps.prepare(views) for views in box_data(recipe, places.data))
+    if not learnt:
+        raise RecipeError("the sources hold no region with a name in a picture that can be read: the box head has "
+                          "nothing to learn from")  # fmt: skip
+    data = BoxData(maps, learnt, held, Words(checkpoint))
     torch.manual_seed(recipe.seed)
     learner = Learner(maps.channels, data.words.width, recipe.dropout)
-    learner.measure(maps.read(data.learnt[:: max(1, len(data.learnt) // MEASURED)]))
+    learner.measure(maps.read(learnt[:: max(1, len(learnt) // MEASURED)]))
     to_channels_last: Any = learner.to
     to_channels_last(memory_format=torch.channels_last)
     found = run_steps(learner, recipe, data, places.run)
