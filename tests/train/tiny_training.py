@@ -126,6 +126,7 @@ def in_processes(count: int, options: Sequence[Options], restarts: int = 0) -> s
         "--standalone",
         f"--nproc-per-node={count}",
         f"--max-restarts={restarts}",
+        f"--log-dir={file.parent}",  # it would leave a folder among the machine's temporary files
     ]
     command = [sys.executable, *(torchrun if count else []), __file__, str(file)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
