@@ -14,9 +14,9 @@ from torch import Tensor
 from chatspot.images.whole import BOX_SIDE, standardised
 from chatspot.model.checkpoint import Checkpoint
 from chatspot.model.vision import tower_identity
-from chatspot.progress import progress_bar
 from chatspot.train.boxes.examples import Shown
-from chatspot.train.stream.features import CHUNK, FeatureCache
+from chatspot.train.part_stage import filled
+from chatspot.train.stream.features import FeatureCache
 
 FIT = "stretch"  # a cut is drawn as the head sees it (``examples.Cut``), so there is nothing left to fit
 
@@ -46,13 +46,7 @@ class KeptMaps:
         def pixels(shown: list[Image.Image]) -> Tensor:
             return torch.from_numpy(standardised(shown, *self.mean_std))
 
-        def told(done: int, total: int) -> None:
-            advance(done - said[0], title=f"views ({total:,})")
-            said[0] = done
-
-        said = [0]
-        with progress_bar("views", len(views)) as advance:
-            bad = self.cache.fill([one.view for one in views], encode, pixels, told, CHUNK, torch.get_num_threads())
+        bad = filled(self.cache, [one.view for one in views], encode, pixels)
         return [one for one in views if one.view not in bad]
 
     def read(self, views: Sequence[Shown]) -> list[Tensor]:

@@ -16,7 +16,6 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,9 +27,9 @@ from chatspot.model.checkpoint import Checkpoint, save_checkpoint
 from chatspot.model.vision import tower_identity
 from chatspot.model.weights import picture_weights
 from chatspot.progress import progress_bar
-from chatspot.train.part_stage import KEEP_EVERY, STATE, PartPlaces, keep, resumed
+from chatspot.train.part_stage import KEEP_EVERY, STATE, PartPlaces, filled, keep, resumed
 from chatspot.train.run import claim_folder
-from chatspot.train.stream.features import CHUNK, FeatureCache, View
+from chatspot.train.stream.features import FeatureCache, View
 from chatspot.train.stream.vision import pixels_of
 from chatspot.train.tower.examples import Shown, TowerData, tower_data
 from chatspot.train.tower.learner import Learner, published_classifier
@@ -83,21 +82,13 @@ class EarlyMaps:
         self.cache = FeatureCache(folder, (side * side, channels), identity, checkpoint.settings.image_fit)
         self.side = side
 
-    def prepare(self, views: Sequence[View]) -> Any:
+    def prepare(self, views: Sequence[View]) -> dict[View, str]:
         """Compute and keep what is missing; the views whose picture cannot be decoded, with the reason."""
 
         def encode(sheets: Tensor) -> Tensor:
             return self.picture.early(sheets[:, :, :SIDE])[1].flatten(2).transpose(1, 2)
 
-        def told(done: int, total: int) -> None:
-            advance(done - said[0], title=f"views ({total:,})")
-            said[0] = done
-
-        said = [0]
-        with progress_bar("views", len(views)) as advance:
-            return self.cache.fill(
-                views, encode, lambda some: pixels_of(self.processor, some), told, CHUNK, torch.get_num_threads()
-            )
+        return filled(self.cache, views, encode, lambda some: pixels_of(self.processor, some))
 
     def read(self, views: Sequence[View]) -> Tensor:
         """Maps [views, channels, side, side], float32."""
