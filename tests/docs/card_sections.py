@@ -104,17 +104,23 @@ def categories(results: Path) -> str:
 
 
 def abilities(results: Path) -> str:
-    """What is left of the language model beside pointing."""
-    base, nano = (read(results / f"{name}-retention.json") for name in ("base", "nano"))
-    lines = ["| without a picture | SmolLM2 as it is | nano | |", "| --- | ---: | ---: | ---: |"]
-    before, after = (each["measures"]["perplexity"]["value"] for each in (base, nano))
-    change = 100 * (after / before - 1)
-    verdict = f"{change:+.1f} %; aim at most {TEXT_AIM:+g} %: {'reached' if change <= TEXT_AIM else 'missed'}"
-    lines.append(f"| perplexity of fixed texts | {before:.1f} | {after:.1f} | {verdict} |")
-    scores = [each["measures"]["accuracy"] for each in (base, nano)]
-    shown = [f"{100 * each['value']:.0f} %" for each in scores]
-    lines.append(f"| right answers to {scores[0]['n']} plain questions | {shown[0]} | {shown[1]} | |")
-    return "\n".join(lines)
+    """What is left of the language model beside pointing, and what its update alone would leave."""
+    files = ("base-retention.json", "nano-retention.json", "ingredients/retention-update.json")
+    found = [read(results / name)["measures"] for name in files]
+    before, *after = (each["perplexity"]["value"] for each in found)
+    changes = [100 * (value / before - 1) for value in after]
+    shown = [f"{value:.1f} ({change:+.1f} %)" for value, change in zip(after, changes, strict=True)]
+    verdict = f"at most {TEXT_AIM:+g} %: {'reached' if changes[0] <= TEXT_AIM else 'missed'}"
+    scores = [f"{100 * each['accuracy']['value']:.0f} %" for each in found]
+    count = found[0]["accuracy"]["n"]
+    return "\n".join(
+        [
+            "| without a picture | SmolLM2 as it is | nano | nano's update, which answers beside pictures | aim |",
+            "| --- | ---: | ---: | ---: | --- |",
+            f"| perplexity of fixed texts | {before:.1f} | " + " | ".join(shown) + f" | {verdict} |",
+            f"| right answers to {count} plain questions | " + " | ".join(scores) + " | |",
+        ]
+    )
 
 
 def modesty(calibration: Path, results: Path) -> str:
